@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Installs what the live tests run against: several containerds, a registry, a stock OpenTelemetry Collector.
+#
+# usage: e2e/tools.sh          on Debian 12, as root; what is there already in the pinned version is left alone
+#   folder   $PULLTRACE_TOOLS, default $HOME/.cache/pulltrace-tools; nothing outside it is changed, except that apt-get installs
+#            the library runc needs when it is missing
+#   layout   containerd-VERSION/bin/{containerd,ctr,...} for 1.6, 1.7, 2.1, 2.4;  bin/{runc,docker-registry,otelcol}
+#   sources  Debian packages of several suites, unpacked and never installed; Go modules for the rest, where Go is
+# Ends with 1 if the registry or every containerd is missing (nothing live can be tested then), else with 0. Whatever could not be
+# had is named on the last lines; the tests that need it skip themselves by name.
+set -euo pipefail
+
+TOOLS=${PULLTRACE_TOOLS:-$HOME/.cache/pulltrace-tools}
+[[ $TOOLS == /* ]] || TOOLS=$PWD/$TOOLS
+OTELCOL=0.161.0
+MISSING=()
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+
+say() { printf 'tools: %s\n' "$*" >&2; }
+missing() { MISSING+=("$1"); }
+has() { "$TOOLS/$1" --version 2>/dev/null | grep -qF -- "$2"; }                # PROGRAM VERSION
+loads() { ! ldd "$1" 2>&1 | grep -q 'not found'; }                            # false: needs a newer libc or a library we lack
+
+# An apt configuration of our own with the suites we take from, at the mirror this machine already uses: apt itself tells the address.
+apt_suites() {
+  [ ! -e "$WORK/apt.conf" ] || return 0
+  local own mirror suite
+  own=$(. /etc/os-release; echo "${VERSION_CODENAME:-bookworm}")
+  mirror=$(apt-get update --print-uris | sed -n "s#^'\(.*\)/dists/$own/InRelease'.*#\1#p" | head -n 1)
+  [ -n "$mirror" ] || { say "apt names no mirror for $own"; return 1; }
+  mkdir -p "$WORK/lists/partial" "$WORK/cache/archives/partial"
+  for suite in bookworm trixie forky; do
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"
+  done >"$WORK/sources.list"
+  cat >"$WORK/apt.new" <<C
+Dir::Etc::sourcelist "$WORK/sources.list"; Dir::Etc::sourceparts "-";
+Dir::Etc::preferences "/dev/null"; Dir::Etc::preferencesparts "/dev/null";
+Dir::State::lists "$WORK/lists"; Dir::Cache "$WORK/cache";
+APT::Sandbox::User "root"; Acquire::Languages "none"; Acquire::Retries "3";
+C
+  apt-get -c "$WORK/apt.new" -qq update && mv "$WORK/apt.new" "$WORK/apt.conf"
+}
+
+# The pinned version of a package, else what its suite has today, unpacked to $WORK/PACKAGE-SUITE/root.
+unpacked() { # PACKAGE VERSION SUITE
+  local at=$WORK/$1-$3
+  apt_suites && mkdir -p "$at/root" && cd "$at" || return 1
+  if ! apt-get -c "$WORK/apt.conf" -qq download "$1=$2" 2>/dev/null; then
+    say "$1 $2 is no longer at the mirror; taking the one of $3"
+    apt-get -c "$WORK/apt.conf" -qq download "$1/$3" || return 1
+  fi
+  dpkg -x ./*.deb root
+}
+
+from_debian() { # FOLDER PACKAGE VERSION SUITE FILE...
+  local folder=$TOOLS/$1 root=$WORK/$2-$4/root name="$2 $3" file
+  unpacked "$2" "$3" "$4" || { say "$4 does not give $name"; return 1; }
+  shift 4; mkdir -p "$folder"
+  for file; do
+    [ -e "$root/$file" ] || { say "the package of $name has no $file"; return 1; }
+    loads "$root/$file" || { say "$name does not run here: $(ldd "$root/$file" 2>&1 | grep -m 1 'not found')"; return 1; }
+    cp --remove-destination "$root/$file" "$folder/" || return 1
+  done
+  say "$name"
+}
+
+containerd_from_debian() { # MINOR UPSTREAM VERSION SUITE; a suite that has moved on to another minor version is as good as none
+  local bin=containerd-$1/bin
+  ! has "$bin/containerd" " $2" || return 0
+  from_debian "$bin" containerd "$3" "$4" usr/bin/containerd usr/bin/ctr usr/bin/containerd-shim-runc-v2 && has "$bin/containerd" " $1." ||
+    { rm -rf "${TOOLS:?}/containerd-$1"; return 1; }
+}
+
+with_go() { # NAME COMMAND...: runs the command where Go is
+  command -v go >/dev/null || { say "$1 needs Go, which is not installed"; return 1; }
+  mkdir -p "$WORK/go-$1"
+  "${@:2}" "$WORK/go-$1" >"$WORK/go-$1/log" 2>&1 || { tail -n 5 "$WORK/go-$1/log" >&2; say "$1 does not build"; return 1; }
+  say "$1"
+}
+
+build_containerd() { # MINOR UPSTREAM FOLDER
+  local module=github.com/containerd/containerd/v2
+  cd "$3" && mkdir -p "$TOOLS/containerd-$1/bin" && go mod init tools && go get "$module@v$2" &&
+    CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags "-s -w -X $module/version.Version=$2" -o "$TOOLS/containerd-$1/bin/" \
+      $module/cmd/{containerd,ctr,containerd-shim-runc-v2}
+}
+
+build_otelcol() { # FOLDER: with the OpenTelemetry project's own builder, and its stock receiver and exporters
+  local module=go.opentelemetry.io/collector v=v$OTELCOL
+  cat >"$1/build.yaml" <<C
+dist: {name: otelcol, module: otelcol, version: $OTELCOL, output_path: $1/out}
+receivers: [{gomod: $module/receiver/otlpreceiver $v}]
+exporters: [{gomod: $module/exporter/otlpexporter $v}, {gomod: $module/exporter/otlphttpexporter $v}, {gomod: $module/exporter/debugexporter $v}]
+C
+  cd "$1" && CGO_ENABLED=0 go run "$module/cmd/builder@v$OTELCOL" --config build.yaml &&
+    mkdir -p "$TOOLS/bin" && cp --remove-destination out/otelcol "$TOOLS/bin/"
+}
+
+[ "$(id -u)" = 0 ] || { say "needs root: apt's folders and the live tests do"; exit 1; }
+command -v apt-get >/dev/null || { say "needs Debian: apt-get is missing"; exit 1; }
+mkdir -p "$TOOLS"
+exec 9>"$TOOLS/.lock"; flock 9 # two runs at once take turns
+
+ldconfig -p | grep -q 'libseccomp\.so\.2' ||
+  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends libseccomp2 >/dev/null; } </dev/null ||
+  say "libseccomp2 could not be installed"
+containerd_from_debian 1.6 1.6.20 '1.6.20~ds1-1+deb12u3' bookworm || missing "containerd 1.6"
+containerd_from_debian 1.7 1.7.24 '1.7.24~ds1-6+deb13u1' trixie || missing "containerd 1.7"
+containerd_from_debian 2.1 2.1.9 '2.1.9+ds1-5' forky || with_go containerd-2.1.9 build_containerd 2.1 2.1.9 || missing "containerd 2.1"
+has containerd-2.4/bin/containerd " 2.4.2" || with_go containerd-2.4.2 build_containerd 2.4 2.4.2 || missing "containerd 2.4"
+has bin/runc "runc version" || from_debian bin runc '1.1.5+ds1-1+deb12u1' bookworm usr/sbin/runc || missing "runc"
+has bin/docker-registry docker-registry || from_debian bin docker-registry '2.8.3+ds1-3' forky usr/bin/docker-registry || missing "docker-registry"
+"$TOOLS/bin/otelcol" components 2>/dev/null | grep -qF "otlpreceiver v$OTELCOL" || with_go "otelcol-$OTELCOL" build_otelcol || missing "otelcol"
+
+if [ ${#MISSING[@]} = 0 ]; then say "everything is in $TOOLS"; else printf 'tools: MISSING %s\n' "${MISSING[@]}" >&2; fi
+has bin/docker-registry docker-registry || exit 1
+for version in 1.6 1.7 2.1 2.4; do ! has "containerd-$version/bin/containerd" containerd || exit 0; done
+exit 1

@@ -1,0 +1,454 @@
+//! Image references and content digests, parsed once at the edge.
+//!
+//! [`ImageRef`] follows the grammar of `distribution/reference` with Docker's normalisation (docker.io and `library/` expansion);
+//! [`Digest`] follows the OCI image specification, section "Digests", with registered algorithms held to their exact length.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use thiserror::Error;
+
+/// The registry that an unqualified name means.
+const DEFAULT_REGISTRY: &str = "docker.io";
+/// The old name of [`DEFAULT_REGISTRY`], rewritten as Docker does.
+const LEGACY_REGISTRY: &str = "index.docker.io";
+/// The namespace on the default registry that a name without one means.
+const OFFICIAL: &str = "library";
+/// Longest repository path, in bytes (`RepositoryNameTotalLengthMax`).
+const MAX_REPOSITORY: usize = 255;
+/// Longest tag, in bytes.
+const MAX_TAG: usize = 128;
+/// Longest text that is looked at, in bytes: registry, repository, tag and a sha512 digest fit into it several times.
+const MAX_REFERENCE: usize = 4096;
+
+/// A full name of an image: registry, repository, and a tag or digest or both.
+///
+/// Always normalised: `nginx` is `docker.io/library/nginx:latest`. A reference without tag and digest means the tag `latest`, except when
+/// it was built by [`ImageRef::repository_only`], which says that the tag is not known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageRef {
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+impl ImageRef {
+    /// A name of which only the registry's host and the repository are known, as containerd's `distribution.source` labels tell it.
+    ///
+    /// # Errors
+    /// When the two do not form a valid name.
+    pub fn repository_only(registry: &str, repository: &str) -> Result<Self, ParseImageRefError> {
+        let mut parsed: Self = format!("{registry}/{repository}").parse()?;
+        if parsed.digest.is_some() || repository.contains(':') {
+            return Err(ParseImageRefError::Format);
+        }
+        parsed.tag = None;
+        Ok(parsed)
+    }
+
+    /// Host, and port if there is one, of the registry.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// Path of the repository on its registry.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag, if one is known.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest, if the reference pins one.
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    /// Whether tag or digest say which image of the repository is meant.
+    pub fn is_exact(&self) -> bool {
+        self.tag.is_some() || self.digest.is_some()
+    }
+
+    /// The shortest form that people write: without `docker.io/library/`.
+    pub fn familiar(&self) -> String {
+        let full = self.to_string();
+        let short = full.strip_prefix("docker.io/").unwrap_or(&full);
+        short.strip_prefix("library/").unwrap_or(short).to_owned()
+    }
+}
+
+impl FromStr for ImageRef {
+    type Err = ParseImageRefError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() {
+            return Err(ParseImageRefError::Empty);
+        }
+        if text.len() > MAX_REFERENCE {
+            return Err(ParseImageRefError::TooLong);
+        }
+        if is_hex(text) && text.len() == 64 {
+            return Err(ParseImageRefError::BareId);
+        }
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest.parse()?)),
+            None => (text, None),
+        };
+        let (registry, rest) = split_registry(name);
+        let (path, tag) = match rest.rsplit_once(':') {
+            Some((path, tag)) => (path, Some(check_tag(tag)?)),
+            None => (rest, None),
+        };
+        check_registry(registry)?;
+        check_repository(path)?;
+        let repository =
+            if registry == DEFAULT_REGISTRY && !path.contains('/') { format!("{OFFICIAL}/{path}") } else { path.to_owned() };
+        if repository.len() > MAX_REPOSITORY {
+            return Err(ParseImageRefError::TooLong);
+        }
+        let tag = tag.or_else(|| digest.is_none().then(|| "latest".to_owned()));
+        Ok(Self { registry: registry.to_owned(), repository, tag, digest })
+    }
+}
+
+impl fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for ImageRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Why a text is no image reference.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ParseImageRefError {
+    /// Nothing was given.
+    #[error("an image reference must not be empty")]
+    Empty,
+    /// Longer than the grammar allows.
+    #[error("the repository name is longer than {MAX_REPOSITORY} characters, or the reference than {MAX_REFERENCE}")]
+    TooLong,
+    /// 64 hexadecimal digits name an image by its id, not by a reference.
+    #[error("64 hexadecimal digits are an image id, not a reference")]
+    BareId,
+    /// Repository names have no capitals.
+    #[error("the repository name must be lowercase")]
+    Uppercase,
+    /// Anything else that does not match the grammar.
+    #[error("not of the form [registry[:port]/]repository[:tag][@digest]")]
+    Format,
+    /// The part behind `@`.
+    #[error(transparent)]
+    Digest(#[from] ParseDigestError),
+}
+
+/// A content digest: algorithm and encoded hash.
+///
+/// sha256, sha384 and sha512 must be lowercase hexadecimal of exact length; other algorithms only have to match the grammar.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(Box<str>);
+
+impl Digest {
+    /// The digest of these bytes, by SHA-256.
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::Digest as _;
+        let hash = sha2::Sha256::digest(bytes);
+        Self(format!("sha256:{}", hex(&hash)).into())
+    }
+
+    /// The whole text, `algorithm:encoded`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part before the colon.
+    pub fn algorithm(&self) -> &str {
+        self.0.split_once(':').map_or("", |(algorithm, _)| algorithm)
+    }
+
+    /// The part behind the colon.
+    pub fn encoded(&self) -> &str {
+        self.0.split_once(':').map_or("", |(_, encoded)| encoded)
+    }
+
+    /// The first six characters of the encoded hash: how people are shown a layer.
+    pub fn short(&self) -> &str {
+        let encoded = self.encoded();
+        encoded.get(..6).unwrap_or(encoded)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = ParseDigestError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || ParseDigestError(shorten(text));
+        let (algorithm, encoded) = text.split_once(':').ok_or_else(error)?;
+        let algorithm_ok = algorithm
+            .split(['+', '.', '_', '-'])
+            .all(|component| !component.is_empty() && component.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+        let encoded_ok = match algorithm {
+            "sha256" => is_hex(encoded) && encoded.len() == 64,
+            "sha384" => is_hex(encoded) && encoded.len() == 96,
+            "sha512" => is_hex(encoded) && encoded.len() == 128,
+            _ => {
+                let allowed = |b: u8| b.is_ascii_alphanumeric() || b"=_-".contains(&b);
+                (32..=256).contains(&encoded.len()) && encoded.bytes().all(allowed)
+            }
+        };
+        if algorithm_ok && algorithm.len() <= 64 && encoded_ok { Ok(Self(text.into())) } else { Err(error()) }
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A text that is no content digest; carries the beginning of that text.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is not a digest of the form algorithm:hex")]
+pub struct ParseDigestError(String);
+
+/// Lowercase hexadecimal of these bytes.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// `splitDockerDomain`: the first component is a registry only if it looks like a host.
+fn split_registry(name: &str) -> (&str, &str) {
+    match name.split_once('/') {
+        Some((LEGACY_REGISTRY, rest)) => (DEFAULT_REGISTRY, rest),
+        Some((first, rest))
+            if first.contains(['.', ':']) || first == "localhost" || first.bytes().any(|b| b.is_ascii_uppercase()) =>
+        {
+            (first, rest)
+        }
+        _ => (DEFAULT_REGISTRY, name),
+    }
+}
+
+fn check_registry(registry: &str) -> Result<(), ParseImageRefError> {
+    let (host, port) = if registry.starts_with('[') {
+        let end = registry.find(']').ok_or(ParseImageRefError::Format)?;
+        let (host, rest) = registry.split_at(end + 1);
+        let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':').ok_or(ParseImageRefError::Format)?) };
+        (host, port)
+    } else {
+        match registry.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (registry, None),
+        }
+    };
+    let host_ok = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        Some(address) => !address.is_empty() && address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':'),
+        None => host.split('.').all(|component| {
+            let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
+            edge(component.bytes().next())
+                && edge(component.bytes().last())
+                && component.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        }),
+    };
+    let port_ok = port.is_none_or(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()));
+    if host_ok && port_ok { Ok(()) } else { Err(ParseImageRefError::Format) }
+}
+
+/// Path components of lowercase letters and digits, separated inside by `.`, `_`, `__` or any number of `-`.
+fn check_repository(path: &str) -> Result<(), ParseImageRefError> {
+    if path.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Err(ParseImageRefError::Uppercase);
+    }
+    if path.split('/').all(is_path_component) { Ok(()) } else { Err(ParseImageRefError::Format) }
+}
+
+fn is_path_component(component: &str) -> bool {
+    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let separators = component.split(|c: char| c.is_ascii() && alphanumeric(c as u8)).filter(|s| !s.is_empty());
+    let ends_ok = [component.bytes().next(), component.bytes().last()].iter().all(|b| b.is_some_and(alphanumeric));
+    ends_ok && separators.into_iter().all(|s| matches!(s, "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
+}
+
+fn check_tag(tag: &str) -> Result<String, ParseImageRefError> {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let ok = (1..=MAX_TAG).contains(&tag.len())
+        && tag.bytes().next().is_some_and(word)
+        && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-');
+    if ok { Ok(tag.to_owned()) } else { Err(ParseImageRefError::Format) }
+}
+
+fn is_hex(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// The beginning of a text that may be anything, for an error message.
+fn shorten(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[track_caller]
+    fn reads_as(text: &str, expected: &str) {
+        assert_eq!(text.parse::<ImageRef>().map(|r| r.to_string()).as_deref(), Ok(expected), "{text}");
+    }
+
+    #[test]
+    fn short_names_are_expanded_as_docker_does() {
+        reads_as("nginx", "docker.io/library/nginx:latest");
+        reads_as("nginx:1.27", "docker.io/library/nginx:1.27");
+        reads_as("team/app", "docker.io/team/app:latest");
+        reads_as("index.docker.io/nginx", "docker.io/library/nginx:latest");
+        reads_as("docker.io/nginx", "docker.io/library/nginx:latest");
+        reads_as("localhost/app", "localhost/app:latest");
+        reads_as("library", "docker.io/library/library:latest");
+    }
+
+    #[test]
+    fn registries_may_have_ports_and_be_addresses() {
+        reads_as("127.0.0.1:5000/a/b:c", "127.0.0.1:5000/a/b:c");
+        reads_as("ghcr.io/Org/app".to_lowercase().as_str(), "ghcr.io/org/app:latest");
+        reads_as("[2001:db8::1]:5000/app", "[2001:db8::1]:5000/app:latest");
+        reads_as("Registry.Example.COM/app", "Registry.Example.COM/app:latest");
+        reads_as("host:8080", "docker.io/library/host:8080");
+    }
+
+    #[test]
+    fn tags_and_digests_may_stand_together() {
+        reads_as(&format!("a/b@sha256:{HASH}"), &format!("docker.io/a/b@sha256:{HASH}"));
+        reads_as(&format!("q.io/a:v1@sha256:{HASH}"), &format!("q.io/a:v1@sha256:{HASH}"));
+    }
+
+    #[test]
+    fn what_the_grammar_forbids_is_refused_with_its_reason() {
+        let error = |text: &str| text.parse::<ImageRef>().expect_err(text);
+        assert_eq!(error(""), ParseImageRefError::Empty);
+        assert_eq!(error("Nginx"), ParseImageRefError::Uppercase);
+        assert_eq!(error("ghcr.io/Org/app"), ParseImageRefError::Uppercase);
+        assert_eq!(error(HASH), ParseImageRefError::BareId);
+        let long = format!("a/{}", "b".repeat(254));
+        assert_eq!(error(&long), ParseImageRefError::TooLong);
+        for text in [
+            "a//b",
+            "-a",
+            "a-",
+            "a:",
+            "a:-x",
+            "a___b",
+            "a..b",
+            "/a",
+            "a/",
+            "q.io/",
+            ".io/a",
+            "q.io:x/a",
+            "[::1/a",
+            "a b",
+            "a\u{202e}b",
+        ] {
+            assert_eq!(error(text), ParseImageRefError::Format, "{text}");
+        }
+        assert!(matches!(error("a@sha256:zz"), ParseImageRefError::Digest(_)));
+    }
+
+    #[test]
+    fn a_name_from_labels_has_no_tag() {
+        let name = ImageRef::repository_only("ghcr.io", "team/app").expect("valid");
+        assert_eq!((name.to_string().as_str(), name.is_exact()), ("ghcr.io/team/app", false));
+        assert!(ImageRef::repository_only("ghcr.io", "team/app:v1").is_err());
+    }
+
+    #[test]
+    fn familiar_names_leave_out_what_docker_adds() {
+        assert_eq!("nginx".parse::<ImageRef>().map(|r| r.familiar()).as_deref(), Ok("nginx:latest"));
+        assert_eq!("ghcr.io/a/b:1".parse::<ImageRef>().map(|r| r.familiar()).as_deref(), Ok("ghcr.io/a/b:1"));
+    }
+
+    #[test]
+    fn digests_of_known_algorithms_have_their_exact_length() {
+        assert!(format!("sha256:{HASH}").parse::<Digest>().is_ok());
+        for text in [
+            "sha256:",
+            "sha256:abc",
+            "sha256:zz",
+            &format!("sha256:{}", HASH.to_uppercase()),
+            &format!("sha512:{HASH}"),
+            HASH,
+            ":x",
+        ] {
+            assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
+        assert!(format!("blake3:{HASH}").parse::<Digest>().is_ok());
+    }
+
+    #[test]
+    fn the_digest_of_nothing_is_the_known_one() {
+        assert_eq!(Digest::of(b"").as_str(), format!("sha256:{HASH}"));
+        assert_eq!(Digest::of(b"").short(), "e3b0c4");
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_any_text_never_panics(text in "\\PC{0,200}") {
+            let _ = text.parse::<ImageRef>();
+            let _ = text.parse::<Digest>();
+        }
+
+        #[test]
+        fn what_was_parsed_is_written_so_that_it_reads_the_same(
+            registry in "([a-z0-9]{1,8}\\.){1,3}[a-z]{2,4}(:[0-9]{1,5})?",
+            path in "[a-z0-9]{1,6}((\\.|_|__|-{1,3})[a-z0-9]{1,4}){0,2}(/[a-z0-9]{1,5}){0,3}",
+            tag in proptest::option::of("[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}"),
+        ) {
+            let text = match &tag { Some(tag) => format!("{registry}/{path}:{tag}"), None => format!("{registry}/{path}") };
+            let parsed: ImageRef = text.parse().expect("of the grammar");
+            prop_assert_eq!(parsed.registry(), registry.as_str());
+            prop_assert_eq!(parsed.repository(), path.as_str());
+            prop_assert_eq!(parsed.to_string().parse::<ImageRef>(), Ok(parsed));
+        }
+
+        #[test]
+        fn whatever_is_accepted_is_written_so_that_it_reads_the_same(text in "[a-zA-Z0-9:/@._\\-\\[\\]]{1,60}") {
+            if let Ok(parsed) = text.parse::<ImageRef>() {
+                prop_assert_eq!(parsed.to_string().parse::<ImageRef>(), Ok(parsed));
+            }
+        }
+    }
+}

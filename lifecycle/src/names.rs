@@ -1,0 +1,205 @@
+//! The vocabulary: every attribute, event, span and metric that Pulltrace says, as one table.
+//!
+//! Code takes the constants, `docs/telemetry.md` is written from [`TABLE`], and dashboards and docs are checked against it, so a name
+//! cannot drift. Own names stand under `pulltrace.`; the others are OpenTelemetry's semantic conventions (v1.42).
+
+/// What a name is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Attribute of an OTLP resource.
+    Resource,
+    /// Attribute of a log record or span.
+    Attribute,
+    /// `event_name` of a log record.
+    Event,
+    /// Name of a span.
+    Span,
+    /// Prometheus metric of the collector: a value that goes up and down.
+    Gauge,
+    /// Prometheus metric of the collector: a value that only grows.
+    Counter,
+    /// Prometheus metric of the collector: a distribution.
+    Histogram,
+}
+
+impl Kind {
+    /// The word in the generated documentation.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resource => "resource attribute",
+            Self::Attribute => "attribute",
+            Self::Event => "event",
+            Self::Span => "span",
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// One row of the vocabulary.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The name as it stands on the wire or on `/metrics`.
+    pub name: &'static str,
+    /// What it names.
+    pub kind: Kind,
+    /// UCUM unit, or for attributes the type of the value; empty where neither applies.
+    pub unit: &'static str,
+    /// Labels that a metric may carry; all of bounded cardinality.
+    pub labels: &'static [&'static str],
+    /// One sentence for the operator.
+    pub help: &'static str,
+}
+
+macro_rules! vocabulary {
+    ($($const:ident = $kind:ident $name:literal $unit:literal [$($label:literal),*] $help:literal;)*) => {
+        $(#[doc = $help] pub const $const: &str = $name;)*
+
+        /// Every name, in the order of the documentation.
+        pub const TABLE: &[Entry] = &[
+            $(Entry { name: $name, kind: Kind::$kind, unit: $unit, labels: &[$($label),*], help: $help },)*
+        ];
+    };
+}
+
+vocabulary! {
+    // resource
+    SERVICE_NAME = Resource "service.name" "string" [] "Always `pulltrace` for what is said about pulls.";
+    SERVICE_VERSION = Resource "service.version" "string" [] "Version of the agent.";
+    SERVICE_INSTANCE_ID = Resource "service.instance.id" "string" [] "The node's uid: one agent speaks for one node.";
+    NODE_NAME = Resource "k8s.node.name" "string" [] "Node on which the pull runs; the host's name outside Kubernetes.";
+    NODE_UID = Resource "k8s.node.uid" "string" [] "The node's uid; the machine's id outside Kubernetes.";
+    CLUSTER_NAME = Resource "k8s.cluster.name" "string" [] "Name of the cluster, if one was configured.";
+    RUNTIME_NAME = Resource "container.runtime.name" "string" [] "Container runtime, `containerd`.";
+    RUNTIME_VERSION = Resource "container.runtime.version" "string" [] "Version of the runtime as it says itself.";
+
+    // log records
+    EVENT_STARTED = Event "pulltrace.pull.started" "" [] "A pull was seen for the first time; carries its whole state.";
+    EVENT_PROGRESS = Event "pulltrace.pull.progress" "" [] "The whole present state of a pull that changed; at most one a second.";
+    EVENT_FINISHED = Event "pulltrace.pull.finished" "" [] "A pull ended; carries its whole state with the outcome.";
+    EVENT_NODE = Event "pulltrace.node" "" [] "The agent and its runtime: sent on change, else every 30 s.";
+
+    // spans
+    SPAN_PULL = Span "pull image" "" [] "The whole pull, from its lease to its outcome; the root of the trace.";
+    SPAN_RESOLVE = Span "resolve image" "" [] "From the lease to the manifest and config being here.";
+    SPAN_DOWNLOAD = Span "download layer" "" [] "From opening a layer's download to its commit.";
+    SPAN_UNPACK = Span "unpack layer" "" [] "From the start of unpacking a layer to its snapshot's commit.";
+    SPAN_WAIT = Span "wait for layer" "" [] "A stretch in which the pull waited for another pull's layer.";
+
+    // attributes of a pull
+    PULL_SEQUENCE = Attribute "pulltrace.pull.sequence" "int" [] "Grows with every report of a pull; the highest one wins.";
+    PULL_PHASE = Attribute "pulltrace.pull.phase" "string" [] "queued, resolving, downloading or unpacking; a finished pull keeps its last one.";
+    PULL_OUTCOME = Attribute "pulltrace.pull.outcome" "string" [] "ready, failed, canceled or lost; absent while the pull runs.";
+    PULL_STARTED_AT = Attribute "pulltrace.pull.started_at" "int, ns" [] "When the pull began, nanoseconds since the Unix epoch.";
+    PULL_RESOLVED_AT = Attribute "pulltrace.pull.resolved_at" "int, ns" [] "When manifest and config were here.";
+    PULL_ENDED_AT = Attribute "pulltrace.pull.ended_at" "int, ns" [] "When the pull ended.";
+    PULL_CACHE = Attribute "pulltrace.pull.cache" "string" [] "none, partial or full: how much of the image was on the node.";
+    PULL_TOTAL_KNOWN = Attribute "pulltrace.pull.total_known" "boolean" [] "Whether the manifest was read; else sizes are lower bounds.";
+    PULL_BYTES_PER_SEC = Attribute "pulltrace.pull.rate" "int, By/s" [] "Bytes per second over the last seconds.";
+    PULL_ETA = Attribute "pulltrace.pull.eta" "int, ns" [] "Estimated time to ready.";
+    PULL_WAIT = Attribute "pulltrace.pull.wait.kind" "string" [] "download_slot, layer_lock, stalled or retrying; absent while bytes move.";
+    PULL_WAIT_SINCE = Attribute "pulltrace.pull.wait.since" "int, ns" [] "When the waiting began.";
+    PULL_WAIT_HOLDER = Attribute "pulltrace.pull.wait.holder" "string" [] "Pull that holds the layer (its trace id).";
+    PULL_WAIT_LAYER = Attribute "pulltrace.pull.wait.layer" "string" [] "Digest of the layer that is waited for.";
+    PULL_BYTES_FETCHED = Attribute "pulltrace.pull.bytes.fetched" "int, By" [] "Bytes that this pull fetched.";
+    PULL_BYTES_CACHED = Attribute "pulltrace.pull.bytes.cached" "int, By" [] "Bytes that did not need to be fetched.";
+    IMAGE_SIZE = Attribute "pulltrace.image.size" "int, By" [] "Size of all layers as stored in the manifest (compressed).";
+    IMAGE_NAME = Attribute "container.image.name" "string" [] "Best known reference of the image.";
+    IMAGE_TAGS = Attribute "container.image.tags" "string[]" [] "The tag, where it is known.";
+    IMAGE_DIGEST = Attribute "oci.manifest.digest" "string" [] "Digest that the name stands for: of the index or the manifest.";
+    SERVER_ADDRESS = Attribute "server.address" "string" [] "Host of the registry.";
+    SERVICE_PEER_NAME = Attribute "service.peer.name" "string" [] "Host of the registry, as service graphs want it.";
+    ERROR_TYPE = Attribute "error.type" "string" [] "Error class; absent on success.";
+    ERROR_MESSAGE = Attribute "error.message" "string" [] "Original text of the error, or what was observed.";
+    CONTAINERD_NAMESPACE = Attribute "pulltrace.containerd.namespace" "string" [] "containerd's namespace: k8s.io, moby, default, ...";
+    SNAPSHOTTER = Attribute "pulltrace.snapshotter.name" "string" [] "Snapshotter that unpacks the layers.";
+    TIMING_SOURCE = Attribute "pulltrace.timing.source" "string" [] "event, record, poll or inferred: how exactly a time is known.";
+
+    // attributes of a layer's spans
+    LAYER_COUNT = Attribute "pulltrace.layer.count" "int" [] "Layers of the image.";
+    LAYER_CACHED_COUNT = Attribute "pulltrace.layer.cached_count" "int" [] "Layers that were not fetched by this pull.";
+    LAYER_DIGEST = Attribute "pulltrace.layer.digest" "string" [] "Digest of the layer's blob.";
+    LAYER_INDEX = Attribute "pulltrace.layer.index" "int" [] "Position in the manifest, base layer = 0.";
+    LAYER_SIZE = Attribute "pulltrace.layer.size" "int, By" [] "Compressed size of the layer.";
+    LAYER_MEDIA_TYPE = Attribute "pulltrace.layer.media_type" "string" [] "Media type from the manifest.";
+    LAYER_BYTES = Attribute "pulltrace.layer.bytes_received" "int, By" [] "Compressed bytes that were fetched.";
+
+    // the layers of a report, as parallel arrays of equal length
+    LAYERS_DIGEST = Attribute "pulltrace.layers.digest" "string[]" [] "Digests, base layer first.";
+    LAYERS_MEDIA_TYPE = Attribute "pulltrace.layers.media_type" "string[]" [] "Media types; empty while unknown.";
+    LAYERS_SIZE = Attribute "pulltrace.layers.size" "int[], By" [] "Compressed sizes.";
+    LAYERS_OFFSET = Attribute "pulltrace.layers.offset" "int[], By" [] "Bytes fetched so far.";
+    LAYERS_STATE = Attribute "pulltrace.layers.state" "string[]" [] "queued, downloading, downloaded, unpacking, ready, cached or failed.";
+    LAYERS_CACHED = Attribute "pulltrace.layers.cached" "boolean[]" [] "Whether the layer needed no fetching by this pull.";
+    LAYERS_DOWNLOAD_START = Attribute "pulltrace.layers.download.start" "int[], ns" [] "When the download was opened; 0 = unknown.";
+    LAYERS_DOWNLOAD_END = Attribute "pulltrace.layers.download.end" "int[], ns" [] "When the blob was committed; 0 = unknown.";
+    LAYERS_DOWNLOAD_SOURCE = Attribute "pulltrace.layers.download.source" "string[]" [] "How exactly the download's times are known.";
+    LAYERS_UNPACK_START = Attribute "pulltrace.layers.unpack.start" "int[], ns" [] "When unpacking began; 0 = unknown.";
+    LAYERS_UNPACK_END = Attribute "pulltrace.layers.unpack.end" "int[], ns" [] "When the snapshot was committed; 0 = unknown.";
+    LAYERS_UNPACK_SOURCE = Attribute "pulltrace.layers.unpack.source" "string[]" [] "How exactly the unpacking's times are known.";
+
+    // attributes of the agent's heartbeat
+    AGENT_VERSION = Attribute "pulltrace.agent.version" "string" [] "Version of the agent.";
+    AGENT_REACHABLE = Attribute "pulltrace.agent.runtime_reachable" "boolean" [] "Whether the agent reaches its runtime.";
+    AGENT_ACTIVE = Attribute "pulltrace.agent.active_pulls" "int" [] "Pulls that run on the node now.";
+    AGENT_DROPPED_PROGRESS = Attribute "pulltrace.agent.dropped.progress" "int" [] "Progress reports that could not be delivered and were dropped.";
+    AGENT_DROPPED_OUTCOMES = Attribute "pulltrace.agent.dropped.outcomes" "int" [] "Outcomes that were dropped because memory was used up.";
+
+    // the collector's /metrics
+    METRIC_ACTIVE = Gauge "pulltrace_pulls_active" "{pull}" [] "Pulls that run now.";
+    METRIC_IN_PHASE = Gauge "pulltrace_pulls_in_phase" "{pull}" ["phase"] "Pulls that run now, by phase.";
+    METRIC_STALLED = Gauge "pulltrace_pulls_stalled" "{pull}" [] "Pulls of which no byte has arrived for too long.";
+    METRIC_PULLS = Counter "pulltrace_pulls_total" "{pull}" ["outcome", "registry", "cache"] "Pulls that ended.";
+    METRIC_DURATION = Histogram "pulltrace_pull_duration_seconds" "s" ["outcome", "registry", "cache"] "Duration of pulls that ended; exemplars carry the trace id.";
+    METRIC_PHASE_DURATION = Histogram "pulltrace_pull_phase_duration_seconds" "s" ["phase", "registry"] "Time that ended pulls spent in each phase.";
+    METRIC_BYTES = Counter "pulltrace_pull_bytes_total" "By" ["registry", "source"] "Compressed bytes of pulls that ended, fetched and cached.";
+    METRIC_ERRORS = Counter "pulltrace_pull_errors_total" "{pull}" ["class", "registry"] "Pulls that failed, by error class.";
+    METRIC_AGENTS = Gauge "pulltrace_agents_connected" "{agent}" [] "Agents heard of within three heartbeats.";
+    METRIC_REPORTS = Counter "pulltrace_agent_reports_total" "{report}" [] "Reports about pulls and nodes that were understood.";
+    METRIC_SSE_CLIENTS = Gauge "pulltrace_sse_clients_active" "{client}" [] "Clients that read the event stream now.";
+    METRIC_RECEIVED = Counter "pulltrace_receiver_accepted_total" "{record}" [] "OTLP records, spans and data points that were accepted.";
+    METRIC_REJECTED = Counter "pulltrace_receiver_rejected_total" "{record}" ["reason"] "OTLP records or whole requests that were refused.";
+    METRIC_BOARD_PULLS = Gauge "pulltrace_board_pulls" "{pull}" [] "Pulls in memory, running and ended.";
+    METRIC_BOARD_EVICTED = Counter "pulltrace_board_evicted_total" "{pull}" ["reason"] "Pulls that were forgotten: ttl, or capacity.";
+    METRIC_BOARD_REFUSED = Counter "pulltrace_board_refused_total" "{report}" ["reason"] "Reports that changed nothing: stale, final, or capacity.";
+    METRIC_FORWARD_QUEUED = Gauge "pulltrace_forward_queued_bytes" "By" ["sink"] "Bytes that wait to be forwarded.";
+    METRIC_FORWARD_SENT = Counter "pulltrace_forward_sent_total" "{request}" ["sink"] "Requests that a sink accepted.";
+    METRIC_FORWARD_DROPPED = Counter "pulltrace_forward_dropped_total" "{request}" ["sink", "reason"] "Requests that were not forwarded.";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_name_stands_once_in_the_table() {
+        let names: BTreeSet<_> = TABLE.iter().map(|e| e.name).collect();
+        assert_eq!(names.len(), TABLE.len());
+    }
+
+    #[test]
+    fn every_row_explains_itself_in_a_sentence() {
+        assert!(TABLE.iter().all(|e| e.help.ends_with('.') && e.help.len() > 10), "help ends with a full stop");
+    }
+
+    #[test]
+    fn prometheus_names_follow_their_conventions() {
+        for entry in TABLE {
+            match entry.kind {
+                Kind::Counter => assert!(entry.name.ends_with("_total"), "{}", entry.name),
+                Kind::Histogram => assert!(entry.name.ends_with("_seconds") && entry.unit == "s", "{}", entry.name),
+                Kind::Gauge => assert!(!entry.name.ends_with("_total"), "{}", entry.name),
+                Kind::Resource | Kind::Attribute | Kind::Event | Kind::Span => assert!(entry.labels.is_empty(), "{}", entry.name),
+            }
+        }
+    }
+
+    #[test]
+    fn no_metric_is_labelled_with_what_has_no_bound() {
+        let unbounded = ["image", "digest", "pod", "pull", "node", "layer"];
+        assert!(TABLE.iter().flat_map(|e| e.labels).all(|label| !unbounded.contains(label)));
+    }
+}

@@ -1,0 +1,74 @@
+//! `cargo xtask`: the one door to building, checking, testing and showing this repository. It builds without a protobuf compiler,
+//! because it is what brings one (`protoc`). It knows the house from outside, as files and programs: of the crates only
+//! `lifecycle::names` is known to it, for the vocabulary. Started through `cargo`, see the alias in `.cargo/config.toml`.
+
+mod bench;
+mod build;
+mod check;
+mod demo;
+mod paths;
+mod protoc;
+mod shell;
+mod test;
+mod tidy;
+mod tree;
+mod vocab;
+
+use clap::{Parser, Subcommand};
+
+use crate::build::Profile;
+use crate::shell::Repo;
+
+/// Builds, checks, tests, measures and shows Pulltrace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Builds the binaries; afterwards a bare `cargo build` finds the protobuf compiler too
+    Build {
+        /// As shipped: small, without the simulated containerd
+        #[arg(long, conflicts_with = "quick")]
+        release: bool,
+        /// The release's code without its build time
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Everything that needs no running: fmt, clippy, doc, tidy, vocab
+    Check,
+    /// The import walls and the house rules
+    Tidy,
+    /// Writes the generated files (docs/telemetry.md)
+    Gen,
+    /// Fails when a generated file or a name in docs, dashboards or code is not the vocabulary's
+    Vocab,
+    /// Everything CI runs: check, build, tests, live tests
+    Test(test::Args),
+    /// Builds, starts, pulls and shows; Ctrl-C ends it cleanly
+    Demo(demo::Args),
+    /// Measures on this machine and writes bench-results/
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// The binaries as shipped, and their sizes
+    Dist,
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let repo = Repo::find()?;
+    match cli.command {
+        Command::Build { release, quick } => build::binaries(&repo, Profile::chosen(release, quick)).map(drop),
+        Command::Check => check::run(&repo),
+        Command::Tidy => tidy::run(&repo),
+        Command::Gen => vocab::generate(&repo),
+        Command::Vocab => vocab::run(&repo),
+        Command::Test(args) => test::run(&repo, &args),
+        Command::Demo(args) => demo::run(&repo, &args),
+        Command::Bench(bench) => bench::run(&repo, &bench),
+        Command::Dist => build::dist(&repo),
+    }
+}
