@@ -19,10 +19,11 @@ trap 'rm -rf "$WORK"' EXIT
 
 say() { printf 'tools: %s\n' "$*" >&2; }
 missing() { MISSING+=("$1"); }
-has() { "$TOOLS/$1" --version 2>/dev/null | grep -qF -- "$2"; }                # PROGRAM VERSION
-loads() { ! ldd "$1" 2>&1 | grep -q 'not found'; }                            # false: needs a newer libc or a library we lack
+has() { [[ $("$TOOLS/$1" --version 2>/dev/null) == *"$2"* ]]; }      # PROGRAM VERSION
+loads() { [[ $(ldd "$1" 2>&1) != *"not found"* ]]; }                 # false: needs a newer libc or a library that is not here
 
 # An apt configuration of our own with the suites we take from, at the mirror this machine already uses: apt itself tells the address.
+# A mirror may stand still (forky's index expires after a week); what it has is still signed, and the versions are pinned.
 apt_suites() {
   [ ! -e "$WORK/apt.conf" ] || return 0
   local own mirror suite
@@ -37,7 +38,7 @@ apt_suites() {
 Dir::Etc::sourcelist "$WORK/sources.list"; Dir::Etc::sourceparts "-";
 Dir::Etc::preferences "/dev/null"; Dir::Etc::preferencesparts "/dev/null";
 Dir::State::lists "$WORK/lists"; Dir::Cache "$WORK/cache";
-APT::Sandbox::User "root"; Acquire::Languages "none"; Acquire::Retries "3";
+APT::Sandbox::User "root"; Acquire::Languages "none"; Acquire::Retries "3"; Acquire::Check-Valid-Until "false";
 C
   apt-get -c "$WORK/apt.new" -qq update && mv "$WORK/apt.new" "$WORK/apt.conf"
 }
@@ -102,7 +103,7 @@ command -v apt-get >/dev/null || { say "needs Debian: apt-get is missing"; exit 
 mkdir -p "$TOOLS"
 exec 9>"$TOOLS/.lock"; flock 9 # two runs at once take turns
 
-ldconfig -p | grep -q 'libseccomp\.so\.2' ||
+[[ $(ldconfig -p) == *libseccomp.so.2* ]] ||
   { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends libseccomp2 >/dev/null; } </dev/null ||
   say "libseccomp2 could not be installed"
 containerd_from_debian 1.6 1.6.20 '1.6.20~ds1-1+deb12u3' bookworm || missing "containerd 1.6"
@@ -111,7 +112,7 @@ containerd_from_debian 2.1 2.1.9 '2.1.9+ds1-5' forky || with_go containerd-2.1.9
 has containerd-2.4/bin/containerd " 2.4.2" || with_go containerd-2.4.2 build_containerd 2.4 2.4.2 || missing "containerd 2.4"
 has bin/runc "runc version" || from_debian bin runc '1.1.5+ds1-1+deb12u1' bookworm usr/sbin/runc || missing "runc"
 has bin/docker-registry docker-registry || from_debian bin docker-registry '2.8.3+ds1-3' forky usr/bin/docker-registry || missing "docker-registry"
-"$TOOLS/bin/otelcol" components 2>/dev/null | grep -qF "otlpreceiver v$OTELCOL" || with_go "otelcol-$OTELCOL" build_otelcol || missing "otelcol"
+[[ $("$TOOLS/bin/otelcol" components 2>/dev/null) == *"otlpreceiver v$OTELCOL"* ]] || with_go "otelcol-$OTELCOL" build_otelcol || missing "otelcol"
 
 if [ ${#MISSING[@]} = 0 ]; then say "everything is in $TOOLS"; else printf 'tools: MISSING %s\n' "${MISSING[@]}" >&2; fi
 has bin/docker-registry docker-registry || exit 1

@@ -1,2 +1,62 @@
-//! (being written)
-fn main() {}
+//! `pulltrace-agent`: reads its settings, says what is wrong with them, runs until it is told to stop.
+
+use std::{env, fs, process::ExitCode};
+
+use agent::{config::Args, logging};
+use anyhow::Context as _;
+use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// `EX_USAGE` of sysexits(3): the settings are wrong.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let told = error.print();
+            return if error.use_stderr() || told.is_err() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(error)) => {
+            say(&error);
+            ExitCode::from(USAGE)
+        }
+        Err(Failure::Other(error)) => {
+            say(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+enum Failure {
+    Usage(anyhow::Error),
+    Other(anyhow::Error),
+}
+
+fn start(args: Args) -> Result<(), Failure> {
+    logging::start(&args.log_level, &args.log_format).map_err(|e| Failure::Usage(e.into()))?;
+    for unknown in agent::config::unknown(env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
+        tracing::warn!(variable = unknown, "unknown variable, nothing is done with it");
+    }
+    let host_name = fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let config = args.check(host_name).map_err(|e| Failure::Usage(e.into()))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start").map_err(Failure::Other)?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals").map_err(Failure::Other)?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals").map_err(Failure::Other)?;
+        let shutdown = async {
+            tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
+        };
+        agent::run(config, shutdown).await;
+        Ok(())
+    })
+}
+
+#[expect(clippy::print_stderr, reason = "there may be no log yet, and this is for the person who started it")]
+fn say(error: &anyhow::Error) {
+    eprintln!("pulltrace-agent: {error:#}");
+}

@@ -26,6 +26,7 @@ const MAX_REFERENCE: usize = 4096;
 /// Always normalised: `nginx` is `docker.io/library/nginx:latest`. A reference without tag and digest means the tag `latest`, except when
 /// it was built by [`ImageRef::repository_only`], which says that the tag is not known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::module_name_repetitions, reason = "the name that the whole field uses")]
 pub struct ImageRef {
     registry: String,
     repository: String,
@@ -50,6 +51,12 @@ impl ImageRef {
     /// Host, and port if there is one, of the registry.
     pub fn registry(&self) -> &str {
         &self.registry
+    }
+
+    /// The registry's host alone, which is all that containerd's labels keep of it.
+    pub fn registry_host(&self) -> &str {
+        let end = self.registry.rfind(']').map_or(0, |bracket| bracket + 1);
+        self.registry[end..].find(':').map_or(&self.registry, |colon| &self.registry[..end + colon])
     }
 
     /// Path of the repository on its registry.
@@ -427,8 +434,8 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_any_text_never_panics(text in "\\PC{0,200}") {
-            let _ = text.parse::<ImageRef>();
-            let _ = text.parse::<Digest>();
+            drop(text.parse::<ImageRef>());
+            drop(text.parse::<Digest>());
         }
 
         #[test]

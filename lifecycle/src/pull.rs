@@ -22,6 +22,7 @@ const MAX_NODE_NAME: usize = 253;
 
 /// Identity of one pull, which is also the id of its trace. Never all zeros.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::module_name_repetitions, reason = "an id alone would say nothing where it is used")]
 pub struct PullId([u8; 16]);
 
 impl PullId {

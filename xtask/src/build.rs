@@ -7,11 +7,21 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::protoc;
-use crate::shell::{Repo, run, say, step};
+use crate::shell::{self, Repo, say, step};
 
 /// The programs that are shipped, each with the package it comes from.
-const SHIPPED: [(&str, &str); 3] =
-    [("agent", "pulltrace-agent"), ("collector", "pulltrace-collector"), ("cli", "pulltrace")];
+const SHIPPED: [(&str, &str); 3] = [("agent", "pulltrace-agent"), ("collector", "pulltrace-collector"), ("cli", "pulltrace")];
+
+/// What to build for.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// As shipped: small, without the simulated containerd
+    #[arg(long, conflicts_with = "quick")]
+    release: bool,
+    /// The release's code without its build time
+    #[arg(long)]
+    quick: bool,
+}
 
 /// What a build is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,15 +35,6 @@ pub(crate) enum Profile {
 }
 
 impl Profile {
-    /// From the flags of `build`.
-    pub(crate) fn chosen(release: bool, quick: bool) -> Self {
-        match (release, quick) {
-            (true, _) => Self::Release,
-            (false, true) => Self::Quick,
-            (false, false) => Self::Dev,
-        }
-    }
-
     /// Cargo's name of the profile and of the folder below the target folder.
     fn names(self) -> (&'static str, &'static str) {
         match self {
@@ -42,6 +43,21 @@ impl Profile {
             Self::Release => ("release", "release"),
         }
     }
+}
+
+/// Builds the binaries.
+///
+/// # Errors
+/// As [`binaries`].
+pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
+    let profile = match (args.release, args.quick) {
+        (true, _) => Profile::Release,
+        (false, true) => Profile::Quick,
+        (false, false) => Profile::Dev,
+    };
+    let folder = binaries(repo, profile)?;
+    say(format!("built in {}", folder.display()));
+    Ok(())
 }
 
 /// Builds the binaries and returns the folder they are in.
@@ -54,11 +70,11 @@ pub(crate) fn binaries(repo: &Repo, profile: Profile) -> anyhow::Result<PathBuf>
     if profile == Profile::Release {
         // One package at a time: built together, each would carry the features that only the others need.
         for (package, _) in SHIPPED {
-            run(&mut repo.cargo(&["build", "--profile", name, "--package", package, "--bins"]))?;
+            shell::run(&mut repo.cargo(&["build", "--profile", name, "--package", package, "--bins"]))?;
         }
     } else {
         let mut cargo = repo.cargo(&["build", "--profile", name, "--bins", "--features", "agent/simulated"]);
-        run(cargo.args(SHIPPED.iter().flat_map(|(package, _)| ["--package", package])))?;
+        shell::run(cargo.args(SHIPPED.iter().flat_map(|(package, _)| ["--package", package])))?;
     }
     Ok(repo.target.join(folder))
 }
@@ -69,7 +85,7 @@ pub(crate) fn binaries(repo: &Repo, profile: Profile) -> anyhow::Result<PathBuf>
 /// When cargo fails.
 pub(crate) fn kit(repo: &Repo, profile: Profile, program: &str) -> anyhow::Result<PathBuf> {
     let (name, folder) = profile.names();
-    run(&mut repo.cargo(&["build", "--profile", name, "--package", "e2e", "--bin", program]))?;
+    shell::run(&mut repo.cargo(&["build", "--profile", name, "--package", "e2e", "--bin", program]))?;
     Ok(repo.target.join(folder).join(program))
 }
 

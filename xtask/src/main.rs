@@ -14,9 +14,10 @@ mod tidy;
 mod tree;
 mod vocab;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
-use crate::build::Profile;
 use crate::shell::Repo;
 
 /// Builds, checks, tests, measures and shows Pulltrace.
@@ -30,14 +31,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Builds the binaries; afterwards a bare `cargo build` finds the protobuf compiler too
-    Build {
-        /// As shipped: small, without the simulated containerd
-        #[arg(long, conflicts_with = "quick")]
-        release: bool,
-        /// The release's code without its build time
-        #[arg(long)]
-        quick: bool,
-    },
+    Build(build::Args),
     /// Everything that needs no running: fmt, clippy, doc, tidy, vocab
     Check,
     /// The import walls and the house rules
@@ -57,11 +51,20 @@ enum Command {
     Dist,
 }
 
-fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            shell::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
     let repo = Repo::find()?;
-    match cli.command {
-        Command::Build { release, quick } => build::binaries(&repo, Profile::chosen(release, quick)).map(drop),
+    match command {
+        Command::Build(args) => build::run(&repo, &args),
         Command::Check => check::run(&repo),
         Command::Tidy => tidy::run(&repo),
         Command::Gen => vocab::generate(&repo),

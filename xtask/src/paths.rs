@@ -75,6 +75,7 @@ impl Walk {
             self.module.push(name.to_string());
             self.stream(body.stream());
             self.module.pop();
+            return at + 2;
         }
         at + 1
     }
@@ -178,7 +179,8 @@ mod tests {
 
     #[test]
     fn crate_self_and_super_become_the_crates_own_name() {
-        let code = "use crate::board::Board; use super::rate; use self::deep::X; mod tests { use super::*; use super::super::wire; }";
+        let code =
+            "use crate::board::Board; use super::rate; use self::deep::X; mod tests { use super::*; use super::super::wire; }";
         assert_eq!(
             paths("lifecycle/src/track/mod.rs", code),
             ["lifecycle::board::Board", "lifecycle::rate", "lifecycle::track::*", "lifecycle::track::deep::X", "lifecycle::wire"]

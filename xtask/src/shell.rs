@@ -25,8 +25,7 @@ impl Repo {
     pub(crate) fn find() -> anyhow::Result<Self> {
         let manifest = std::env::var_os("CARGO_MANIFEST_DIR").context("start xtask through cargo: `cargo xtask ...`")?;
         let root = PathBuf::from(manifest).parent().context("xtask lies in the repository's root")?.to_path_buf();
-        let metadata =
-            output(Command::new(cargo()).current_dir(&root).args(["metadata", "--no-deps", "--format-version", "1"]))?;
+        let metadata = output(Command::new(cargo()).current_dir(&root).args(["metadata", "--no-deps", "--format-version", "1"]))?;
         let metadata: serde_json::Value = serde_json::from_str(&metadata).context("cargo metadata is JSON")?;
         let target = metadata["target_directory"].as_str().context("cargo metadata names the target directory")?;
         Ok(Self { target: PathBuf::from(target), root })
@@ -49,6 +48,11 @@ fn cargo() -> OsString {
 pub(crate) fn say(line: impl AsRef<str>) {
     let mut out = std::io::stdout().lock();
     drop(writeln!(out, "{}", line.as_ref()).and_then(|()| out.flush()));
+}
+
+/// Why xtask failed, as one sentence on stderr.
+pub(crate) fn complain(error: &anyhow::Error) {
+    drop(writeln!(std::io::stderr(), "xtask: {error:#}"));
 }
 
 /// Runs a program to its end with our own stdout and stderr.

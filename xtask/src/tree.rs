@@ -90,6 +90,6 @@ pub(crate) fn conclude(findings: &[Finding]) -> anyhow::Result<()> {
     for Finding { file, what } in findings {
         say(format!("{file}: {what}"));
     }
-    anyhow::ensure!(findings.is_empty(), "{} findings", findings.len());
+    anyhow::ensure!(findings.is_empty(), "findings: {}", findings.len());
     Ok(())
 }

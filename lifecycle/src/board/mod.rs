@@ -1,1 +1,413 @@
-//! (being written)
+//! The collector's mind: folds what agents report into what is known about every pull, and says what changed.
+//!
+//! Reports may come late, doubled, out of order or never: the highest sequence wins, an outcome is final (except `lost`), bytes never fall,
+//! and an agent that falls silent makes its pulls stale and then lost, by the collector's clock alone. Everything is bounded by [`Limits`].
+//! It refuses to know where reports come from ([`crate::wire`]) and how they look outside ([`status`] holds those views).
+
+mod agents;
+mod entry;
+pub mod status;
+mod timing;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+pub use self::timing::phase_durations;
+use self::{
+    agents::{AgentKey, Agents, Word},
+    entry::{Entry, Standing},
+    status::{NodeStatus, PullStatus},
+};
+use crate::{
+    explain::{self, Hearing, Scene},
+    pull::{NodeReport, Outcome, Phase, Pull, PullId, Report, Wait},
+    time::Timestamp,
+};
+
+/// How often an agent says that it is there.
+pub const HEARTBEAT: Duration = Duration::from_secs(30);
+/// An agent that was silent for so long (three heartbeats) no longer speaks for its pulls: they are stale.
+pub const SILENT_AFTER: Duration = Duration::from_secs(90);
+/// Running pulls of an agent that was silent for so long are lost.
+pub const LOST_AFTER: Duration = Duration::from_secs(300);
+/// How long ended pulls are kept, unless configured otherwise.
+pub const HISTORY_TTL: Duration = Duration::from_secs(30 * 60);
+/// Most pulls in memory, running and ended.
+pub const MAX_PULLS: usize = 100_000;
+/// Most pulls of one node in memory, so that one node cannot push out the others.
+pub const MAX_PULLS_PER_NODE: usize = 2_000;
+/// Most nodes that are known at a time.
+pub const MAX_NODES: usize = 20_000;
+/// A sentence that speaks of time is said anew this often while nothing else changes.
+const SAY_AGAIN: Duration = Duration::from_secs(5);
+
+/// The bounds of a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long ended pulls are kept, from the moment their end became known.
+    pub history: Duration,
+    /// Most pulls in memory.
+    pub pulls: usize,
+    /// Most pulls of one node in memory.
+    pub pulls_per_node: usize,
+    /// Most nodes that are known at a time.
+    pub nodes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { history: HISTORY_TTL, pulls: MAX_PULLS, pulls_per_node: MAX_PULLS_PER_NODE, nodes: MAX_NODES }
+    }
+}
+
+/// What a board is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The state of one pull.
+    Pull(Box<Report>),
+    /// An agent's word about itself.
+    Node(Box<NodeReport>),
+}
+
+/// Something about one pull became different. Its present state is asked for by id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What became different.
+    pub kind: ChangeKind,
+    /// Of which pull.
+    pub id: PullId,
+}
+
+/// What became different about a pull.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChangeKind {
+    /// It was seen for the first time.
+    Started,
+    /// Anything else: bytes, phase, wait, staleness, the sentence; or it turned out not to be lost.
+    Progress,
+    /// It ended ready.
+    Completed,
+    /// It ended failed, canceled or lost.
+    Failed,
+    /// It left memory.
+    Removed,
+}
+
+/// The pulls that run now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// All of them.
+    pub running: usize,
+    /// Those of which no byte arrives although one should.
+    pub stalled: usize,
+    /// By phase, in the order of [`Phase::ALL`].
+    pub in_phase: [usize; Phase::ALL.len()],
+}
+
+/// How often the board said no, and what it forgot, since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Reports that changed something, or confirmed that an agent is there.
+    pub accepted: u64,
+    /// Reports with a sequence that was known already.
+    pub refused_stale: u64,
+    /// Reports about a pull whose outcome is final.
+    pub refused_final: u64,
+    /// Reports about new pulls or nodes for which no memory was left.
+    pub refused_capacity: u64,
+    /// Pulls that were forgotten because their history was over.
+    pub evicted_ttl: u64,
+    /// Pulls that were forgotten to make room.
+    pub evicted_capacity: u64,
+}
+
+/// What is known about all pulls of a cluster. See the module's documentation for its rules.
+#[derive(Debug, Default)]
+pub struct Board {
+    limits: Limits,
+    pulls: BTreeMap<PullId, Entry>,
+    /// Ended pulls by the time at which that became known.
+    ended: BTreeSet<(Timestamp, PullId)>,
+    running: BTreeSet<PullId>,
+    agents: Agents,
+    tally: Tally,
+    counts: Counts,
+    say_again_at: Timestamp,
+    /// Bounded by what one call can change; whoever calls drains it before the next call.
+    changes: VecDeque<Change>,
+}
+
+impl Board {
+    /// An empty board with these bounds.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Takes in one report, which arrived `now` by the collector's clock.
+    pub fn observe(&mut self, input: Input, now: Timestamp) {
+        match input {
+            Input::Pull(report) => self.observe_pull(*report, now),
+            Input::Node(report) => self.observe_node(*report, now),
+        }
+    }
+
+    /// Lets time pass: agents fall silent, pulls are lost, history ends, sentences age.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.expire(now);
+        while let Some((key, word)) = self.agents.overdue(now) {
+            match word {
+                Word::Silent => {
+                    self.each_open(&key, now, |entry| matches!(entry.standing, Standing::Current).then_some(Standing::Stale))
+                }
+                Word::Gone { at } => {
+                    self.each_open(&key, now, |entry| entry.is_running().then_some(Standing::Lost { at, silent: true }))
+                }
+                Word::Remembered | Word::Forgotten => {}
+            }
+        }
+        if now >= self.say_again_at {
+            self.say_again_at = now + SAY_AGAIN;
+            self.say_again(now);
+        }
+    }
+
+    /// The next change, oldest first; `None` when all were taken.
+    pub fn poll(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    /// When [`Board::tick`] has something to do next; `None` while nothing is awaited.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let expiry = self.ended.first().map(|(at, _)| *at + self.limits.history);
+        let again = (!self.running.is_empty()).then_some(self.say_again_at);
+        [expiry, self.agents.next_deadline(), again].into_iter().flatten().min()
+    }
+
+    /// How one pull looks from outside; `None` if it is not in memory.
+    pub fn status(&self, id: PullId) -> Option<PullStatus> {
+        let entry = self.pulls.get(&id)?;
+        let holder = holder_id(&entry.pull).and_then(|id| self.pulls.get(&id)).map(|h| &h.pull);
+        Some(PullStatus::of(entry, holder))
+    }
+
+    /// The state that counts of one pull: as reported, but lost if that was concluded here.
+    pub fn pull(&self, id: PullId) -> Option<Pull> {
+        self.pulls.get(&id).map(|entry| entry.shown().into_owned())
+    }
+
+    /// Every pull in memory.
+    pub fn ids(&self) -> impl Iterator<Item = PullId> + '_ {
+        self.pulls.keys().copied()
+    }
+
+    /// How many pulls are in memory.
+    pub fn len(&self) -> usize {
+        self.pulls.len()
+    }
+
+    /// Whether no pull is in memory.
+    pub fn is_empty(&self) -> bool {
+        self.pulls.is_empty()
+    }
+
+    /// The nodes whose agents are known, by name.
+    pub fn nodes(&self) -> Vec<NodeStatus> {
+        self.agents.statuses()
+    }
+
+    /// Agents that were heard of within three heartbeats.
+    pub fn connected(&self) -> usize {
+        self.agents.connected()
+    }
+
+    /// The pulls that run now, counted.
+    pub const fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// What was refused and forgotten so far.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn observe_pull(&mut self, report: Report, now: Timestamp) {
+        let id = report.pull.id;
+        let key = AgentKey::of(&report.node);
+        if !self.hear(&key, &report, now) {
+            self.counts.refused_capacity += 1;
+            return;
+        }
+        let known = self.pulls.get(&id);
+        if known.is_some_and(|entry| entry.pull.sequence >= report.pull.sequence) {
+            self.counts.refused_stale += 1;
+        } else if known.is_some_and(Entry::is_final) {
+            self.counts.refused_final += 1;
+        } else if known.is_none() && !self.make_room(&key) {
+            self.counts.refused_capacity += 1;
+        } else {
+            self.counts.accepted += 1;
+            let before = self.take(id);
+            self.put(before, Entry::new(report, now), now);
+        }
+    }
+
+    fn observe_node(&mut self, report: NodeReport, now: Timestamp) {
+        let key = AgentKey::of(&report.node);
+        let active = usize::try_from(report.active_pulls).unwrap_or(usize::MAX);
+        if !self.agents.hear(&key, &report.node, self.limits.nodes, now) {
+            self.counts.refused_capacity += 1;
+            return;
+        }
+        self.counts.accepted += 1;
+        self.agents.take_report(&key, report);
+        self.reconcile(&key, active, now);
+    }
+
+    /// Notes that an agent spoke, which makes its stale pulls current; `false` if there is no room for one more agent.
+    fn hear(&mut self, key: &AgentKey, report: &Report, now: Timestamp) -> bool {
+        let heard = self.agents.hear(key, &report.node, self.limits.nodes, now);
+        if heard && self.agents.has_stale(key) {
+            self.each_open(key, now, |entry| matches!(entry.standing, Standing::Stale).then_some(Standing::Current));
+        }
+        heard
+    }
+
+    /// Compares how many pulls an agent says to watch with those that are open here. Where it knows of fewer, those that were not
+    /// reported for longest, and not within three heartbeats, are lost: the agent was restarted and they ended meanwhile. The others hold.
+    fn reconcile(&mut self, key: &AgentKey, active: usize, now: Timestamp) {
+        let mut open: Vec<_> = self.agents.open(key).filter_map(|id| Some((self.pulls.get(&id)?.heard, id))).collect();
+        open.sort_unstable();
+        let surplus: BTreeSet<PullId> = open
+            .iter()
+            .take(open.len().saturating_sub(active))
+            .filter(|(heard, _)| now.since(*heard) >= SILENT_AFTER)
+            .map(|(_, id)| *id)
+            .collect();
+        self.each_open(key, now, |entry| match (surplus.contains(&entry.pull.id), entry.standing) {
+            (true, Standing::Current | Standing::Stale) => Some(Standing::Lost { at: now, silent: false }),
+            (true, Standing::Lost { .. } | Standing::Ended { .. }) | (false, Standing::Current | Standing::Ended { .. }) => None,
+            (false, Standing::Stale | Standing::Lost { .. }) => Some(Standing::Current),
+        });
+    }
+
+    /// Gives every open pull of an agent the standing that `next` wants for it, if any.
+    fn each_open(&mut self, key: &AgentKey, now: Timestamp, next: impl Fn(&Entry) -> Option<Standing>) {
+        let open: Vec<_> = self.agents.open(key).collect();
+        for id in open {
+            let Some(standing) = self.pulls.get(&id).and_then(&next) else { continue };
+            if let Some(before) = self.take(id) {
+                let after = Entry { standing, ..before.clone() };
+                self.put(Some(before), after, now);
+            }
+        }
+    }
+
+    fn say_again(&mut self, now: Timestamp) {
+        for id in &self.running {
+            let Some(entry) = self.pulls.get(id) else { continue };
+            let sentence = self.sentence(entry, now);
+            if sentence != entry.sentence {
+                self.changes.push_back(Change { kind: ChangeKind::Progress, id: *id });
+                if let Some(entry) = self.pulls.get_mut(id) {
+                    entry.sentence = sentence;
+                }
+            }
+        }
+    }
+
+    fn sentence(&self, entry: &Entry, now: Timestamp) -> String {
+        let hearing = match entry.standing {
+            Standing::Current | Standing::Ended { .. } => Hearing::Clear,
+            Standing::Stale => Hearing::Silent(self.agents.silence(&entry.agent, now)),
+            Standing::Lost { silent: true, .. } => Hearing::Silent(self.agents.silence(&entry.agent, now)),
+            Standing::Lost { silent: false, .. } => Hearing::Forgotten,
+        };
+        let holder = holder_id(&entry.pull).and_then(|id| self.pulls.get(&id)).map(|h| &h.pull);
+        explain::pull(&entry.shown(), &Scene { node: &entry.node.name, now: entry.node_time(now), hearing, holder })
+    }
+
+    /// Whether one more pull of this agent may be taken in, at the price of forgetting an ended one where a bound is reached.
+    fn make_room(&mut self, key: &AgentKey) -> bool {
+        let of_node = (self.agents.pulls(key) >= self.limits.pulls_per_node).then(|| self.agents.oldest_ended(key));
+        let of_all = (self.pulls.len() >= self.limits.pulls).then(|| self.ended.first().map(|(_, id)| *id));
+        let Some(victim) = of_node.or(of_all) else { return true };
+        let Some(id) = victim else { return false };
+        self.counts.evicted_capacity += 1;
+        self.remove(id);
+        true
+    }
+
+    fn expire(&mut self, now: Timestamp) {
+        while let Some((_, id)) = self.ended.first().copied().filter(|(at, _)| *at + self.limits.history <= now) {
+            self.counts.evicted_ttl += 1;
+            self.remove(id);
+        }
+    }
+
+    fn remove(&mut self, id: PullId) {
+        if self.take(id).is_some() {
+            self.changes.push_back(Change { kind: ChangeKind::Removed, id });
+        }
+    }
+
+    /// Takes an entry out of the map and all that is counted about it.
+    fn take(&mut self, id: PullId) -> Option<Entry> {
+        let entry = self.pulls.remove(&id)?;
+        self.agents.unlink(&entry);
+        match entry.ended_at() {
+            Some(at) => _ = self.ended.remove(&(at, id)),
+            None => {
+                self.running.remove(&id);
+                self.count(&entry, usize::saturating_sub);
+            }
+        }
+        Some(entry)
+    }
+
+    /// Puts an entry in, merged with what was known before, and notes what that changed.
+    fn put(&mut self, before: Option<Entry>, mut after: Entry, now: Timestamp) {
+        let id = after.pull.id;
+        if let Some(before) = &before {
+            after.merge(before);
+        }
+        after.sentence = self.sentence(&after, now);
+        self.agents.link(&after);
+        match after.ended_at() {
+            Some(at) => _ = self.ended.insert((at, id)),
+            None => {
+                self.running.insert(id);
+                self.count(&after, usize::saturating_add);
+            }
+        }
+        let mut note = |kind| self.changes.push_back(Change { kind, id });
+        if before.is_none() {
+            note(ChangeKind::Started);
+        }
+        match after.shown().ending.as_ref().map(|e| &e.outcome) {
+            Some(Outcome::Ready) => note(ChangeKind::Completed),
+            Some(Outcome::Failed(_) | Outcome::Canceled | Outcome::Lost) => note(ChangeKind::Failed),
+            None if before.is_some() => note(ChangeKind::Progress),
+            None => {}
+        }
+        self.pulls.insert(id, after);
+    }
+
+    fn count(&mut self, entry: &Entry, by: fn(usize, usize) -> usize) {
+        let phase = &mut self.tally.in_phase[entry.pull.phase as usize];
+        *phase = by(*phase, 1);
+        self.tally.running = by(self.tally.running, 1);
+        self.tally.stalled = by(self.tally.stalled, usize::from(matches!(entry.pull.wait, Some(Wait::Stalled { .. }))));
+    }
+}
+
+const fn holder_id(pull: &Pull) -> Option<PullId> {
+    match &pull.wait {
+        Some(Wait::LayerLock { holder, .. }) => Some(*holder),
+        Some(Wait::DownloadSlot { .. } | Wait::Stalled { .. } | Wait::Retrying { .. }) | None => None,
+    }
+}

@@ -1,1 +1,564 @@
-//! (being written)
+//! The agent's mind: folds what was seen of containerd into pulls.
+//!
+//! One grammar, shared with [`crate::board`]: [`Tracker::observe`] takes what was seen, [`Tracker::tick`] lets time pass,
+//! [`Tracker::poll`] hands out what to say and what to ask, [`Tracker::next_deadline`] says when to tick next at the latest. No clock,
+//! no I/O: the shell reads the clock and carries questions to containerd and answers back.
+//!
+//! ```text
+//!   Seen::{Event, Stirred} ─┐                        ┌─▶ Output::Ask(Survey | About)
+//!   Seen::{Survey, Answer} ─┼─▶ one Watched a lease ─┼─▶ Output::Pull (state changed)
+//!   Seen::{Dis,}Connected  ─┘                        └─▶ Output::Node (heartbeat)
+//! ```
+//!
+//! A lease is a pull (`containerd` client/pull.go, core/transfer/local/pull.go take one before they resolve). Rooms: `seen` is the
+//! language of the shell, `watched` one pull, `layer` one layer, `plan` the documents, `rate` speed and silence, `verdict` the end.
+
+mod layer;
+mod plan;
+mod rate;
+mod seen;
+mod verdict;
+mod watched;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+pub use self::{
+    plan::MAX_LAYERS,
+    seen::{
+        Answer, ContentFacts, Event, ExtractKey, Happening, ImageRecord, Ingest, Inventory, Lease, LeaseKey, Question, Reference,
+        Resource, Runtime, Seen, SnapshotFacts, Subject, Survey,
+    },
+};
+use self::{
+    rate::UnpackSpeed,
+    watched::{Around, Stage, Watched},
+};
+use crate::{
+    image::{Digest, ImageRef},
+    pull::{Node, NodeReport, Pull, PullId},
+    time::Timestamp,
+};
+
+/// Most leases that are watched at once; a node pulls a handful at a time, Docker and crashed clients leave some behind.
+pub const MAX_WATCHED: usize = 1_024;
+/// Most chains whose events are remembered.
+const MAX_CHAINS: usize = 8_192;
+/// Most image records that are looked into at once because no lease explains them.
+const MAX_RECORDS: usize = 64;
+/// How long an ended pull is kept, so that what it brought is not taken for another's.
+const KEEP_ENDED: Duration = Duration::from_secs(60);
+/// Heartbeat.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+/// Progress of one pull is told at most this often.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// How long an image record waits for a lease that explains it.
+const RECORD_GRACE: Duration = Duration::from_secs(1);
+/// An image record of the same image within this time of a known pull belongs to that pull.
+const RECORD_OF_PULL: Duration = Duration::from_secs(5);
+/// Shortest time between two surveys, however much stirs; it grows while they find nothing.
+const SHORTEST_GAP: Duration = Duration::from_millis(20);
+/// Longest time between two surveys while something stirs.
+const LONGEST_GAP: Duration = Duration::from_secs(1);
+/// An unanswered survey is asked again after this.
+const SURVEY_TIMEOUT: Duration = Duration::from_secs(15);
+/// A pull whose runtime stays away for so long is lost.
+const LOST_AFTER: Duration = Duration::from_secs(600);
+
+/// How often the tracker looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// While nothing runs and nothing stirs.
+    pub idle: Duration,
+    /// While a pull runs.
+    pub active: Duration,
+}
+
+/// What the tracker wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Ask containerd.
+    Ask(Question),
+    /// Say this about a pull.
+    Pull {
+        /// Whether this is the first word about it.
+        first: bool,
+        /// Its state; ended if it has an ending.
+        pull: Box<Pull>,
+    },
+    /// Say this about the node. Counters of the exporter are not the tracker's; they are 0.
+    Node(NodeReport),
+}
+
+/// Folds [`Seen`] into [`Output`].
+#[derive(Debug)]
+pub struct Tracker {
+    node: Node,
+    uid_is_provisional: bool,
+    agent_version: String,
+    pace: Pace,
+    runtime: Link,
+    watched: BTreeMap<LeaseKey, Watched>,
+    memory: Memory,
+    records: BTreeMap<LeaseKey, Loose>,
+    speed: UnpackSpeed,
+    surveys: Surveys,
+    heartbeat_at: Option<Timestamp>,
+    heartbeat_said: Option<(bool, u64)>,
+    refused: u64,
+    out: VecDeque<Output>,
+}
+
+/// How the tracker stands to the runtime.
+#[derive(Debug)]
+enum Link {
+    /// It answers. Back to here: `Connected`.
+    Up { pid: u64 },
+    /// It does not. Back to here: `Disconnected`.
+    Down { pid: u64, since: Option<Timestamp> },
+}
+
+/// An image record that no lease has explained yet.
+#[derive(Debug)]
+struct Loose {
+    at: Timestamp,
+    seen_at: Timestamp,
+    record: Option<ImageRecord>,
+}
+
+/// When to look next.
+#[derive(Debug)]
+struct Surveys {
+    asked_at: Option<Timestamp>,
+    last_at: Option<Timestamp>,
+    stirred: bool,
+    gap: Duration,
+}
+
+impl Tracker {
+    /// A tracker for this node that has seen nothing yet. A node without a uid goes by its name until a runtime answers,
+    /// then by that one's uuid.
+    pub fn new(mut node: Node, agent_version: &str, pace: Pace) -> Self {
+        let uid_is_provisional = node.uid.is_empty();
+        if uid_is_provisional {
+            node.uid = node.name.to_string();
+        }
+        Self {
+            node,
+            uid_is_provisional,
+            agent_version: agent_version.to_owned(),
+            pace,
+            runtime: Link::Down { pid: 0, since: None },
+            watched: BTreeMap::new(),
+            memory: Memory::default(),
+            records: BTreeMap::new(),
+            speed: UnpackSpeed::default(),
+            surveys: Surveys { asked_at: None, last_at: None, stirred: false, gap: SHORTEST_GAP },
+            heartbeat_at: None,
+            heartbeat_said: None,
+            refused: 0,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Who speaks: changes when the runtime says its version.
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Sets how often to look while nothing runs: it depends on what else wakes the shell.
+    pub const fn set_idle_pace(&mut self, idle: Duration) {
+        self.pace.idle = idle;
+    }
+
+    /// Leases that were not watched because [`MAX_WATCHED`] were.
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Leases that need not be looked into any more: they are no pulls, or have ended.
+    pub fn dull(&self) -> BTreeSet<LeaseKey> {
+        let dull = |w: &&Watched| matches!(w.stage, Stage::Dull | Stage::Ended { .. });
+        self.watched.values().filter(dull).map(|w| w.key.clone()).collect()
+    }
+
+    /// Whether a pull runs, or ends.
+    pub fn is_active(&self) -> bool {
+        self.watched.values().any(Watched::is_open)
+    }
+
+    /// Takes in what was seen at `now`.
+    pub fn observe(&mut self, seen: Seen, now: Timestamp) {
+        match seen {
+            Seen::Connected(runtime) => self.connected(&runtime, now),
+            Seen::Disconnected => self.disconnected(now),
+            Seen::Stirred => self.surveys.stirred = true,
+            Seen::Survey(survey) => self.survey(&survey, now),
+            Seen::Event(event) => self.event(event, now),
+            Seen::Answer(key, subject, answer) => self.answer(&key, &subject, answer, now),
+        }
+        self.tick(now);
+    }
+
+    /// Lets time pass: reaches verdicts, tells progress, asks for the next look.
+    pub fn tick(&mut self, now: Timestamp) {
+        if matches!(self.runtime, Link::Up { .. }) {
+            self.conclude(now);
+            self.look(now);
+        } else {
+            self.give_up(now);
+        }
+        self.tell(now);
+        self.forget(now);
+        self.beat(now);
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When to [`tick`](Self::tick) at the latest if nothing is seen before. Changes with every call of `observe` and `tick`.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let beat = self.heartbeat_at.map(|at| at + HEARTBEAT);
+        if matches!(self.runtime, Link::Down { .. }) {
+            return beat;
+        }
+        let look = Some(self.next_look());
+        let ends = self.watched.values().filter_map(Watched::deadline).min();
+        let records = self.records.values().map(|r| r.seen_at + RECORD_GRACE).min();
+        [beat, look, ends, records].into_iter().flatten().min()
+    }
+}
+
+/// What it takes in.
+impl Tracker {
+    fn connected(&mut self, runtime: &Runtime, now: Timestamp) {
+        let (old_pid, away_since) = match self.runtime {
+            Link::Up { pid } => (pid, None),
+            Link::Down { pid, since } => (pid, since),
+        };
+        self.node.runtime_version.clone_from(&runtime.version);
+        if self.uid_is_provisional && !runtime.uuid.is_empty() {
+            self.node.uid.clone_from(&runtime.uuid);
+            self.uid_is_provisional = false;
+        }
+        let restarted = old_pid != 0 && runtime.pid != 0 && runtime.pid != old_pid;
+        let born = runtime.started_at.or(away_since.filter(|_| restarted));
+        for watched in self.watched.values_mut() {
+            let older = born.is_some_and(|born| watched.created_at() < born);
+            if restarted && older {
+                watched.vanish(away_since.unwrap_or(now), true);
+            }
+        }
+        self.memory.born = born;
+        self.runtime = Link::Up { pid: runtime.pid };
+        self.surveys = Surveys { asked_at: None, last_at: None, stirred: true, gap: SHORTEST_GAP };
+        self.ask_wants();
+    }
+
+    fn disconnected(&mut self, now: Timestamp) {
+        if let Link::Up { pid } = self.runtime {
+            self.runtime = Link::Down { pid, since: Some(now) };
+        }
+    }
+
+    fn survey(&mut self, survey: &Survey, now: Timestamp) {
+        let Self { watched, memory, node, surveys, refused, .. } = self;
+        surveys.asked_at = None;
+        surveys.last_at = Some(now);
+        let mut present = BTreeSet::new();
+        let mut leases: Vec<_> =
+            survey.namespaces.iter().flat_map(|(ns, inv)| inv.leases.iter().map(move |l| (ns, inv, l))).collect();
+        leases.sort_by_key(|(_, _, lease)| lease.created_at);
+        for (namespace, inventory, lease) in leases {
+            let key = LeaseKey { namespace: namespace.clone(), lease: lease.id.clone() };
+            present.insert(key.clone());
+            if !watched.contains_key(&key) {
+                if watched.len() >= MAX_WATCHED {
+                    *refused += 1;
+                    continue;
+                }
+                let mut fresh = Watched::new(&node.uid, key.clone(), lease.created_at, survey.taken_at);
+                if memory.born.is_some_and(|born| lease.created_at < born) {
+                    fresh.stage = Stage::Dull;
+                }
+                watched.insert(key.clone(), fresh);
+            }
+            with(watched, memory, &key, now, |w, around| match w.stage {
+                Stage::Candidate | Stage::Live => w.survey(lease, inventory, survey.taken_at, around),
+                Stage::Ending { .. } | Stage::Ended { .. } | Stage::Dull => w.still_there(survey.taken_at),
+            });
+        }
+        for (key, w) in watched.iter_mut().filter(|(key, _)| !present.contains(key)) {
+            if let Some(inventory) = survey.namespaces.get(&key.namespace) {
+                w.last_words(inventory);
+                if w.created_at() <= survey.taken_at {
+                    w.vanish(now, false);
+                }
+            }
+        }
+        surveys.gap = if watched.values().any(Watched::is_open) { SHORTEST_GAP } else { (surveys.gap * 2).min(LONGEST_GAP) };
+        self.ask_wants();
+    }
+
+    fn event(&mut self, event: Event, now: Timestamp) {
+        self.surveys.stirred = true;
+        let Event { namespace, at, what } = event;
+        match what {
+            Happening::ExtractionPrepared(key) => self.memory.chain(&namespace, key.chain()).prepared = Some(at),
+            Happening::ChainCommitted(chain) => self.memory.chain(&namespace, &chain).unpacked = Some(at),
+            Happening::ContentCreated(_) | Happening::ExtractionRemoved(_) => {}
+            Happening::ImageRecorded(name) if name.parse::<ImageRef>().is_ok() && self.records.len() < MAX_RECORDS => {
+                let key = LeaseKey { lease: format!("record {name} {}", at.as_nanos()), namespace };
+                self.out.push_back(Output::Ask(Question::About(key.clone(), Subject::ImageNamed(name))));
+                self.records.insert(key, Loose { at, seen_at: now, record: None });
+            }
+            Happening::ImageRecorded(_) => {}
+        }
+    }
+
+    fn answer(&mut self, key: &LeaseKey, subject: &Subject, answer: Answer, now: Timestamp) {
+        if let Some(loose) = self.records.get_mut(key) {
+            if let Answer::Images(records) = answer {
+                loose.record = records.into_iter().next();
+            }
+            return;
+        }
+        with(&mut self.watched, &mut self.memory, key, now, |w, around| w.answer(subject, answer, now, around));
+        self.ask_wants();
+    }
+}
+
+/// What it does as time passes.
+impl Tracker {
+    fn conclude(&mut self, now: Timestamp) {
+        self.explain_records(now);
+        let ending = |w: &&Watched| matches!(w.stage, Stage::Ending { .. });
+        let keys: Vec<_> = self.watched.values().filter(ending).map(|w| w.key.clone()).collect();
+        for key in keys {
+            let speed = &mut self.speed;
+            with(&mut self.watched, &mut self.memory, &key, now, |w, around| w.conclude(now, around, speed));
+        }
+        self.ask_wants();
+    }
+
+    /// An image record that no lease explains is a pull that was over before anyone looked.
+    fn explain_records(&mut self, now: Timestamp) {
+        let due: Vec<_> =
+            self.records.iter().filter(|(_, r)| now.since(r.seen_at) >= RECORD_GRACE).map(|(k, _)| k.clone()).collect();
+        for key in due {
+            let Some(Loose { at, record: Some(record), .. }) = self.records.remove(&key) else { continue };
+            let explained = self.watched.values().any(|w| {
+                let near = match w.stage {
+                    Stage::Candidate | Stage::Live | Stage::Ending { .. } => true,
+                    Stage::Ended { at: ended } => ended.distance(at) < RECORD_OF_PULL,
+                    Stage::Dull => false,
+                };
+                near && w.key.namespace == key.namespace && w.holds(&record.target)
+            });
+            if !explained && self.watched.len() < MAX_WATCHED {
+                let made = Watched::from_record(&self.node.uid, key.clone(), ImageRecord { updated_at: at, ..record }, now);
+                self.watched.insert(key, made);
+            }
+        }
+    }
+
+    fn next_look(&self) -> Timestamp {
+        let Surveys { asked_at, last_at, stirred, gap } = self.surveys;
+        if let Some(asked) = asked_at {
+            return asked + SURVEY_TIMEOUT;
+        }
+        let active = self.is_active();
+        let pause = match (stirred, active) {
+            (true, _) => gap,
+            (false, true) => self.pace.active,
+            (false, false) => self.pace.idle,
+        };
+        last_at.map_or(Timestamp::EPOCH, |last| last + pause)
+    }
+
+    fn look(&mut self, now: Timestamp) {
+        if now < self.next_look() {
+            return;
+        }
+        if !self.surveys.stirred {
+            self.surveys.gap = SHORTEST_GAP;
+        }
+        self.surveys.asked_at = Some(now);
+        self.surveys.stirred = false;
+        let ingests = self.is_active();
+        self.out.push_back(Output::Ask(Question::Survey { ingests }));
+    }
+
+    /// Pulls whose runtime does not come back are lost.
+    fn give_up(&mut self, now: Timestamp) {
+        if let Link::Down { since: Some(since), .. } = self.runtime
+            && now.since(since) >= LOST_AFTER
+        {
+            self.watched
+                .values_mut()
+                .filter(|w| w.is_live() || matches!(w.stage, Stage::Ending { .. }))
+                .for_each(|w| w.lose(now));
+        }
+    }
+
+    /// Tells every pull whose state changed: at once when it is a step, else at most once in [`PROGRESS_EVERY`].
+    fn tell(&mut self, now: Timestamp) {
+        let keys: Vec<_> = self.watched.values().filter(|w| w.is_live() || w.told_open()).map(|w| w.key.clone()).collect();
+        for key in keys {
+            let speed = self.speed;
+            let told = with(&mut self.watched, &mut self.memory, &key, now, |w, around| {
+                if !w.is_settled(now) || matches!(w.stage, Stage::Ending { .. }) {
+                    return None;
+                }
+                let pull = w.view(now, around, speed);
+                let first = w.told.is_none();
+                let worth = match &w.told {
+                    None => true,
+                    Some((old, at)) => is_step(old, &pull) || (now.since(*at) >= PROGRESS_EVERY && is_change(old, &pull)),
+                };
+                worth.then(|| {
+                    w.told = Some((pull.clone(), now));
+                    Output::Pull { first, pull: Box::new(pull) }
+                })
+            });
+            self.out.extend(told.flatten());
+        }
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        let Self { watched, memory, surveys, .. } = self;
+        let listed = |w: &Watched| surveys.last_at.is_none_or(|last| w.was_listed_since(last.before(KEEP_ENDED)));
+        watched.retain(|_, w| match w.stage {
+            Stage::Ended { at } => now.since(at) < KEEP_ENDED || listed(w),
+            Stage::Candidate | Stage::Live | Stage::Ending { .. } | Stage::Dull => true,
+        });
+        let ids: BTreeSet<_> = watched.values().map(|w| w.id).collect();
+        memory.owners.retain(|_, owner| ids.contains(owner));
+        if watched.is_empty() {
+            memory.chains.clear();
+        }
+    }
+
+    fn beat(&mut self, now: Timestamp) {
+        let reachable = matches!(self.runtime, Link::Up { .. });
+        let active_pulls = self.watched.values().filter(|w| w.is_live()).count() as u64;
+        let due = self.heartbeat_at.is_none_or(|at| now.since(at) >= HEARTBEAT);
+        if !due && self.heartbeat_said == Some((reachable, active_pulls)) {
+            return;
+        }
+        self.heartbeat_at = Some(now);
+        self.heartbeat_said = Some((reachable, active_pulls));
+        self.out.push_back(Output::Node(NodeReport {
+            node: self.node.clone(),
+            observed_at: now,
+            agent_version: self.agent_version.clone(),
+            runtime_reachable: reachable,
+            active_pulls,
+            dropped_progress: 0,
+            dropped_outcomes: 0,
+        }));
+    }
+
+    fn ask_wants(&mut self) {
+        for w in self.watched.values_mut() {
+            let wants = w.take_wants().into_iter();
+            self.out.extend(wants.map(|subject| Output::Ask(Question::About(w.key.clone(), subject))));
+        }
+    }
+}
+
+/// Whether something changed that is told at once.
+fn is_step(old: &Pull, new: &Pull) -> bool {
+    let kind = |p: &Pull| p.wait.as_ref().map(crate::pull::Wait::as_str);
+    let states = |p: &Pull| p.layers.iter().map(|l| (l.state, l.cached)).collect::<Vec<_>>();
+    old.phase != new.phase
+        || old.ending != new.ending
+        || kind(old) != kind(new)
+        || old.total_known != new.total_known
+        || old.image != new.image
+        || states(old) != states(new)
+}
+
+/// Whether anything changed but the time of the look.
+fn is_change(old: &Pull, new: &Pull) -> bool {
+    let still = Pull { sequence: old.sequence, observed_at: old.observed_at, ..new.clone() };
+    still != *old
+}
+
+/// What is remembered beside the pulls themselves.
+#[derive(Debug, Default)]
+struct Memory {
+    /// When the runtime's process started, if known: leases from before it are leftovers.
+    born: Option<Timestamp>,
+    /// Who brings which blob.
+    owners: BTreeMap<(String, Digest), PullId>,
+    /// When which chain was prepared and committed, by event.
+    chains: BTreeMap<(String, Digest), Chain>,
+}
+
+#[derive(Debug, Default)]
+struct Chain {
+    prepared: Option<Timestamp>,
+    unpacked: Option<Timestamp>,
+}
+
+impl Memory {
+    fn chain(&mut self, namespace: &str, chain: &Digest) -> &mut Chain {
+        if self.chains.len() >= MAX_CHAINS {
+            let newest = |c: &Chain| c.unpacked.max(c.prepared);
+            let oldest = self.chains.iter().min_by_key(|(_, c)| newest(c)).map(|(k, _)| k.clone());
+            oldest.into_iter().for_each(|key| drop(self.chains.remove(&key)));
+        }
+        self.chains.entry((namespace.to_owned(), chain.clone())).or_default()
+    }
+}
+
+/// The other pulls of the node, as one of them sees them.
+struct Neighbours<'a> {
+    namespace: &'a str,
+    now: Timestamp,
+    memory: &'a mut Memory,
+    others: &'a BTreeMap<LeaseKey, Watched>,
+}
+
+impl Around for Neighbours<'_> {
+    fn claim(&mut self, digest: &Digest, asker: PullId) -> PullId {
+        *self.memory.owners.entry((self.namespace.to_owned(), digest.clone())).or_insert(asker)
+    }
+
+    fn holder(&self, asker: PullId, chain: Option<&Digest>, blob: &Digest) -> Option<PullId> {
+        let others = || self.others.values().filter(|w| w.is_live() && w.id != asker && w.key.namespace == self.namespace);
+        let unpacking = chain.and_then(|chain| others().find(|w| w.is_extracting(chain)));
+        unpacking.or_else(|| others().find(|w| w.is_fetching(blob))).map(|w| w.id)
+    }
+
+    fn others_move(&self, asker: PullId) -> bool {
+        self.others.values().any(|w| w.id != asker && w.moves(self.now))
+    }
+
+    fn prepared(&self, chain: &Digest) -> Option<Timestamp> {
+        self.memory.chains.get(&(self.namespace.to_owned(), chain.clone()))?.prepared
+    }
+
+    fn unpacked(&self, chain: &Digest) -> Option<Timestamp> {
+        self.memory.chains.get(&(self.namespace.to_owned(), chain.clone()))?.unpacked
+    }
+}
+
+/// Lets one pull act with a view of all others: it is taken out of the map for that long.
+fn with<T>(
+    watched: &mut BTreeMap<LeaseKey, Watched>,
+    memory: &mut Memory,
+    key: &LeaseKey,
+    now: Timestamp,
+    act: impl FnOnce(&mut Watched, &mut Neighbours<'_>) -> T,
+) -> Option<T> {
+    let mut one = watched.remove(key)?;
+    let result = act(&mut one, &mut Neighbours { namespace: &key.namespace, now, memory, others: watched });
+    watched.insert(key.clone(), one);
+    Some(result)
+}

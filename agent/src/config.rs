@@ -1,0 +1,245 @@
+//! What the operator can set, by flag or environment variable, parsed into what the agent needs. A wrong value is one sentence.
+
+use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
+
+use clap::{CommandFactory as _, Parser};
+use lifecycle::pull::{Node, NodeName};
+use otlp::{Compression, Endpoint, Headers, Pem, Protocol};
+use thiserror::Error;
+
+use crate::containerd::Selection;
+
+/// Sockets that are looked for when none is given, in this order: kubeadm and the clouds, k3s and RKE2, k0s, MicroK8s, Docker.
+pub const SOCKETS: [&str; 5] = [
+    "/run/containerd/containerd.sock",
+    "/run/k3s/containerd/containerd.sock",
+    "/run/k0s/containerd.sock",
+    "/var/snap/microk8s/common/run/containerd.sock",
+    "/var/run/docker/containerd/containerd.sock",
+];
+
+/// Variables of the collector and of the tools, which may stand in the same environment.
+const OTHERS: [&str; 15] = [
+    "PULLTRACE_HTTP_ADDR",
+    "PULLTRACE_METRICS_ADDR",
+    "PULLTRACE_OTLP_GRPC_ADDR",
+    "PULLTRACE_OTLP_HTTP_ADDR",
+    "PULLTRACE_WATCH_NAMESPACES",
+    "PULLTRACE_HISTORY_TTL",
+    "PULLTRACE_AUTH",
+    "PULLTRACE_FORWARD_OTLP_ENDPOINT",
+    "PULLTRACE_REGISTRY_LABELS",
+    "PULLTRACE_EVENT_LOG",
+    "PULLTRACE_GRAFANA_URL",
+    "PULLTRACE_METRICS_ACTIVE_PULLS",
+    "PULLTRACE_SERVER",
+    "PULLTRACE_TOOLS",
+    "PULLTRACE_SKIPS",
+];
+
+/// Watches containerd and tells the life of every image pull as OTLP.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "pulltrace-agent", version)]
+pub struct Args {
+    /// Name of this node; the host's name unless given.
+    #[arg(long, env = "PULLTRACE_NODE_NAME")]
+    pub node_name: Option<String>,
+    /// Uid of this node; containerd's own uuid unless given.
+    #[arg(long, env = "PULLTRACE_NODE_UID", default_value = "")]
+    pub node_uid: String,
+    /// Name of the cluster, told with every pull.
+    #[arg(long, env = "PULLTRACE_CLUSTER_NAME", default_value = "")]
+    pub cluster_name: String,
+    /// Socket of containerd; the usual places are tried unless given.
+    #[arg(long, env = "PULLTRACE_CONTAINERD_SOCKET")]
+    pub containerd_socket: Option<PathBuf>,
+    /// Namespaces of containerd to watch, with commas between; all unless given.
+    #[arg(long, env = "PULLTRACE_CONTAINERD_NAMESPACES", value_delimiter = ',')]
+    pub containerd_namespaces: Vec<String>,
+    /// How often a running pull is looked at (`500ms`, `1s`, `2s`).
+    #[arg(long, env = "PULLTRACE_REPORT_INTERVAL", default_value = "1s", value_parser = interval)]
+    pub report_interval: Duration,
+    /// Where to send OTLP: the collector of Pulltrace, or any other receiver.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", default_value = "http://127.0.0.1:4317")]
+    pub otlp_endpoint: String,
+    /// How to send it: grpc or http/protobuf.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = "grpc")]
+    pub otlp_protocol: String,
+    /// Headers to send with it (`name=value,name=value`).
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_HEADERS", default_value = "", hide_env_values = true)]
+    pub otlp_headers: String,
+    /// Time after which a request counts as failed, milliseconds.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value_t = 10_000)]
+    pub otlp_timeout: u64,
+    /// Compression: none or gzip.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_COMPRESSION", default_value = "none")]
+    pub otlp_compression: String,
+    /// File with the certificate authorities to trust (PEM).
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_CERTIFICATE")]
+    pub otlp_certificate: Option<PathBuf>,
+    /// File with the certificate to show (PEM).
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", requires = "otlp_client_key")]
+    pub otlp_client_certificate: Option<PathBuf>,
+    /// File with the key of that certificate (PEM).
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_CLIENT_KEY", requires = "otlp_client_certificate")]
+    pub otlp_client_key: Option<PathBuf>,
+    /// What to log: error, warn, info, debug, trace, or a filter like `agent=debug`.
+    #[arg(long, env = "PULLTRACE_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+    /// How to log: json or text.
+    #[arg(long, env = "PULLTRACE_LOG_FORMAT", default_value = "json")]
+    pub log_format: String,
+}
+
+/// What the agent runs with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who speaks.
+    pub node: Node,
+    /// Sockets to try, in this order.
+    pub sockets: Vec<PathBuf>,
+    /// Which namespaces to watch.
+    pub selection: Selection,
+    /// How often a running pull is looked at.
+    pub interval: Duration,
+    /// Where to send.
+    pub endpoint: Endpoint,
+}
+
+/// A value that cannot be used; names variable, value and what is allowed.
+#[derive(Debug, Error)]
+#[error("{variable}={value:?} {problem}")]
+pub struct InvalidError {
+    variable: &'static str,
+    value: String,
+    problem: String,
+}
+
+impl Args {
+    /// Checks everything that was given.
+    ///
+    /// # Errors
+    /// For the first value that cannot be used.
+    pub fn check(self, host_name: Option<String>) -> Result<Config, InvalidError> {
+        let name = self.node_name.clone().or(host_name).unwrap_or_default();
+        let name: NodeName = name.trim().parse().map_err(|e| invalid("PULLTRACE_NODE_NAME", name.trim(), e))?;
+        let endpoint = self.endpoint()?;
+        let names: BTreeSet<_> =
+            self.containerd_namespaces.iter().map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect();
+        if let Some(bad) = names.iter().find(|n| !is_namespace(n)) {
+            let problem = "is no containerd namespace: letters, digits, '-', '_' and '.', at most 76";
+            return Err(invalid("PULLTRACE_CONTAINERD_NAMESPACES", bad, problem));
+        }
+        Ok(Config {
+            node: Node {
+                name,
+                uid: self.node_uid,
+                cluster: self.cluster_name,
+                runtime_name: "containerd".into(),
+                runtime_version: String::new(),
+            },
+            sockets: self.containerd_socket.map_or_else(|| SOCKETS.map(PathBuf::from).to_vec(), |socket| vec![socket]),
+            selection: if names.is_empty() { Selection::All } else { Selection::Only(names) },
+            interval: self.report_interval,
+            endpoint,
+        })
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, InvalidError> {
+        let protocol: Protocol =
+            self.otlp_protocol.parse().map_err(|e| invalid("OTEL_EXPORTER_OTLP_PROTOCOL", &self.otlp_protocol, e))?;
+        let headers = Headers::parse(&self.otlp_headers).map_err(|e| invalid("OTEL_EXPORTER_OTLP_HEADERS", "(secret)", e))?;
+        let compression: Compression =
+            self.otlp_compression.parse().map_err(|e| invalid("OTEL_EXPORTER_OTLP_COMPRESSION", &self.otlp_compression, e))?;
+        let endpoint = Endpoint::parse(&self.otlp_endpoint, protocol)
+            .map_err(|e| invalid("OTEL_EXPORTER_OTLP_ENDPOINT", &self.otlp_endpoint, e))?;
+        let endpoint = endpoint
+            .with_headers(headers)
+            .with_compression(compression)
+            .with_timeout(Duration::from_millis(self.otlp_timeout.max(1)));
+        let authority = read("OTEL_EXPORTER_OTLP_CERTIFICATE", self.otlp_certificate.as_ref())?;
+        let certificate = read("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", self.otlp_client_certificate.as_ref())?;
+        let key = read("OTEL_EXPORTER_OTLP_CLIENT_KEY", self.otlp_client_key.as_ref())?;
+        if authority.is_none() && certificate.is_none() {
+            return Ok(endpoint);
+        }
+        let pem = Pem { authority, identity: certificate.zip(key) };
+        endpoint.with_tls(&pem).map_err(|e| invalid("OTEL_EXPORTER_OTLP_CERTIFICATE", "(file)", e))
+    }
+}
+
+/// Variables of Pulltrace that the agent does not know: probably misspelt. Those of the collector are not among them.
+pub fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
+    let command = Args::command();
+    let known: BTreeSet<_> = command.get_arguments().filter_map(|a| a.get_env()?.to_str().map(str::to_owned)).collect();
+    names.filter(|name| name.starts_with("PULLTRACE_") && !known.contains(name) && !OTHERS.contains(&name.as_str())).collect()
+}
+
+fn invalid(variable: &'static str, value: &str, problem: impl ToString) -> InvalidError {
+    InvalidError { variable, value: value.to_owned(), problem: format!("cannot be used: {}", problem.to_string()) }
+}
+
+fn read(variable: &'static str, file: Option<&PathBuf>) -> Result<Option<Vec<u8>>, InvalidError> {
+    file.map(|path| fs::read(path).map_err(|e| invalid(variable, &path.display().to_string(), e))).transpose()
+}
+
+/// containerd's identifiers (`containerd` pkg/identifiers).
+fn is_namespace(name: &str) -> bool {
+    name.len() <= 76
+        && name.split(['-', '_', '.']).all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+/// A duration as people write it: a number and `ms`, `s` or `m`.
+fn interval(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| format!("{text:?} is no duration like 500ms, 1s or 2m"))?;
+    let duration = match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.saturating_mul(60)),
+        _ => return Err(format!("{text:?} is no duration like 500ms, 1s or 2m")),
+    };
+    let allowed = Duration::from_millis(100)..=Duration::from_secs(60);
+    if allowed.contains(&duration) { Ok(duration) } else { Err("between 100ms and 1m".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(extra: &[&str]) -> Args {
+        Args::parse_from(["agent", "--node-name", "n1"].into_iter().chain(extra.iter().copied()))
+    }
+
+    #[test]
+    fn without_a_socket_the_usual_places_are_tried() {
+        let config = args(&[]).check(None).expect("valid");
+        assert_eq!(config.sockets.len(), SOCKETS.len());
+        assert_eq!(config.selection, Selection::All);
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_variable() {
+        let message = |extra: &[&str]| args(extra).check(None).expect_err("invalid").to_string();
+        assert!(message(&["--otlp-protocol", "carrier-pigeon"]).contains("OTEL_EXPORTER_OTLP_PROTOCOL=\"carrier-pigeon\""));
+        assert!(message(&["--otlp-endpoint", "localhost:4317"]).contains("OTEL_EXPORTER_OTLP_ENDPOINT=\"localhost:4317\""));
+        assert!(message(&["--containerd-namespaces", "a b"]).contains("PULLTRACE_CONTAINERD_NAMESPACES=\"a b\""));
+        assert!(message(&["--node-name", "a b"]).contains("PULLTRACE_NODE_NAME=\"a b\""));
+    }
+
+    #[test]
+    fn a_host_name_with_a_line_end_is_a_node_name() {
+        let args = Args { node_name: None, ..args(&[]) };
+        assert_eq!(args.check(Some("host-1\n".into())).expect("valid").node.name.as_str(), "host-1");
+    }
+
+    #[test]
+    fn intervals_have_units_and_bounds() {
+        assert_eq!(interval("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(interval("2s"), Ok(Duration::from_secs(2)));
+        for text in ["", "1", "s", "10", "1h", "5ms", "99999999999999999999s", "2m"] {
+            assert!(interval(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! containerd, seen from outside. The only room that knows containerd's API, and it knows only how to read.
+//!
+//! ```text
+//!  socket ──▶ client (RPCs) ──▶ translate (protobuf ─▶ Seen) ──▶ track::Tracker
+//!  meta.db ─▶ stir (inotify: "something changed") ─────────────▶
+//! ```
+//!
+//! No call that changes anything exists here; every call carries an unsampled trace context, so that a traced containerd is not filled
+//! with spans of its observer.
+
+mod client;
+#[cfg(feature = "simulated")]
+pub mod simulated;
+mod stir;
+mod translate;
+
+pub use client::{Client, ConnectError, Events, Heard, Selection};
+pub use stir::Stir;

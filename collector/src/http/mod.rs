@@ -1,0 +1,140 @@
+//! What people and programs read: REST, the event stream, the page, health, and `/metrics` on its own port.
+//!
+//! Reads snapshots only; nothing here can hold up the intake. [`api`] answers questions, [`sse`] streams changes, [`query`] is the
+//! filter that both understand.
+
+mod api;
+mod page;
+mod query;
+mod sse;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
+
+use crate::{
+    keeper::{Keeper, View},
+    metrics::{Metrics, exposition},
+};
+
+/// What every answer says to browsers: only our own scripts and styles, in no frame, with no guessing of types.
+const SECURITY: [(&str, &str); 4] = [
+    ("content-security-policy", "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-opener-policy", "same-origin"),
+];
+
+/// What the handlers need.
+#[derive(Clone, Debug)]
+struct Site {
+    view: View,
+    metrics: Metrics,
+    readers: Arc<Semaphore>,
+}
+
+/// Whether the collector can take reports: the keeper lives and every listener accepts.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    /// The keeper.
+    pub keeper: Keeper,
+    /// How many listeners accept now.
+    pub serving: Arc<AtomicUsize>,
+    /// How many there are.
+    pub listeners: usize,
+}
+
+/// Everything on the API's port.
+pub fn site(view: View, metrics: Metrics, readiness: Readiness) -> Router {
+    let site = Site { view, metrics, readers: Arc::new(Semaphore::new(sse::MAX_READERS)) };
+    let router = Router::new()
+        .route("/api/v1/pulls", get(api::pulls))
+        .route("/api/v1/pulls/{id}", get(api::pull))
+        .route("/api/v1/nodes", get(api::nodes))
+        .route("/api/v1/summary", get(api::summary))
+        .route("/api/v1/events", get(sse::events))
+        .with_state(site)
+        .route("/readyz", get(ready).with_state(readiness))
+        .route("/healthz", get(async || "ok\n"))
+        .merge(page::router())
+        .fallback(async || Problem::NotFound("there is nothing at this path".to_owned()))
+        .method_not_allowed_fallback(async || Problem::Method)
+        .layer(CompressionLayer::new());
+    SECURITY.into_iter().fold(router, |router, (name, value)| {
+        let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
+        router.layer(SetResponseHeaderLayer::overriding(name, value))
+    })
+}
+
+/// Everything on the port of the metrics.
+pub fn metrics(metrics: Metrics) -> Router {
+    Router::new().route("/metrics", get(scrape)).with_state(metrics).layer(CompressionLayer::new())
+}
+
+async fn scrape(State(metrics): State<Metrics>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match exposition::write(&metrics, accept) {
+        Ok((media_type, text)) => ([(header::CONTENT_TYPE, media_type)], text).into_response(),
+        Err(_) => Problem::Internal.into_response(),
+    }
+}
+
+async fn ready(State(readiness): State<Readiness>) -> Response {
+    let serving = readiness.serving.load(Ordering::Relaxed);
+    if !readiness.keeper.is_alive() {
+        (StatusCode::SERVICE_UNAVAILABLE, "the keeper has ended\n").into_response()
+    } else if serving < readiness.listeners {
+        (StatusCode::SERVICE_UNAVAILABLE, "not all listeners accept\n").into_response()
+    } else {
+        "ready\n".into_response()
+    }
+}
+
+/// Why a question is not answered; as JSON for whoever asked.
+#[derive(Debug)]
+enum Problem {
+    BadRequest(String),
+    NotFound(String),
+    Method,
+    TooManyReaders,
+    Internal,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, code, message) = match self {
+            Self::BadRequest(message) => (StatusCode::BAD_REQUEST, "bad_request", message),
+            Self::NotFound(message) => (StatusCode::NOT_FOUND, "not_found", message),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET is answered here".to_owned()),
+            Self::TooManyReaders => {
+                let message = format!("{} readers follow the events already; try again later", sse::MAX_READERS);
+                (StatusCode::SERVICE_UNAVAILABLE, "too_many_readers", message)
+            }
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "the answer could not be written".to_owned()),
+        };
+        let body = json!({ "error": { "code": code, "message": message } });
+        let mut response = (status, axum::Json(body)).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+impl From<serde_json::Error> for Problem {
+    fn from(_: serde_json::Error) -> Self {
+        Self::Internal
+    }
+}

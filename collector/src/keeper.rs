@@ -1,0 +1,219 @@
+//! The one task that owns the board: takes reports from a bounded mailbox, lets time pass, and publishes snapshots that nobody can block.
+//!
+//! The only place in the collector that reads a clock. It never waits for a reader: who reads slowly sees fewer, newer snapshots. Reports
+//! come from [`crate::receive`]; what is made of a snapshot is the business of [`crate::http`] and [`crate::event_log`].
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use lifecycle::{
+    board::{Board, ChangeKind, Input, Limits},
+    pull::PullId,
+    time::{Anchor, Timestamp},
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::{metrics::Metrics, snapshot::Snapshot};
+
+/// Requests that may wait for the keeper. When they are so many, receivers answer that they are busy.
+pub const MAILBOX: usize = 1024;
+/// Most requests that are taken in between two snapshots.
+const BATCH: usize = 64;
+/// The list of nodes is made anew at most this often.
+const NODES_EVERY: Duration = Duration::from_secs(1);
+
+/// How others reach the keeper and see what it knows.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    mailbox: mpsc::Sender<Vec<Input>>,
+    view: View,
+}
+
+/// What readers see.
+#[derive(Clone, Debug)]
+pub struct View {
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    urgent: watch::Receiver<u64>,
+}
+
+impl Keeper {
+    /// Starts the task. It ends when `stop` does, and with it every view.
+    pub fn start(limits: Limits, epoch: u64, metrics: Metrics, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        let (mailbox, inbox) = mpsc::channel(MAILBOX);
+        let (snapshots, view) = watch::channel(Arc::new(Snapshot::new(epoch)));
+        let (urgent, urgent_view) = watch::channel(0);
+        let task = Task {
+            board: Board::new(limits),
+            snapshot: Snapshot::new(epoch),
+            clock: Clock::start(),
+            metrics,
+            nodes_heard: false,
+            nodes_made_at: Timestamp::EPOCH,
+            snapshots,
+            urgent,
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                () = task.run(inbox) => {}
+                () = stop => {}
+            }
+        });
+        Self { mailbox, view: View { snapshots: view, urgent: urgent_view } }
+    }
+
+    /// Room for one request's reports, taken before anything is done with the request; `None` when the keeper is behind or gone.
+    pub fn reserve(&self) -> Option<mpsc::Permit<'_, Vec<Input>>> {
+        self.mailbox.try_reserve().ok()
+    }
+
+    /// Whether the keeper still takes reports.
+    pub fn is_alive(&self) -> bool {
+        !self.mailbox.is_closed()
+    }
+
+    /// What readers see.
+    pub const fn view(&self) -> &View {
+        &self.view
+    }
+}
+
+impl View {
+    /// The present snapshot.
+    pub fn now(&self) -> Arc<Snapshot> {
+        self.snapshots.borrow().clone()
+    }
+
+    /// The first snapshot with a revision above `seen`; `None` when the keeper has ended.
+    pub async fn after(&mut self, seen: u64) -> Option<Arc<Snapshot>> {
+        self.snapshots.wait_for(|s| s.revision > seen).await.ok().map(|s| s.clone())
+    }
+
+    /// Waits until a pull appears, ends or leaves with a revision above `seen`; forever when the keeper has ended.
+    pub async fn urgent(&mut self, seen: u64) {
+        if self.urgent.wait_for(|revision| *revision > seen).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+struct Task {
+    board: Board,
+    snapshot: Snapshot,
+    clock: Clock,
+    metrics: Metrics,
+    /// Whether something was heard of nodes since their list was made.
+    nodes_heard: bool,
+    nodes_made_at: Timestamp,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    urgent: watch::Sender<u64>,
+}
+
+impl Task {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Vec<Input>>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        self.publish(self.clock.now(), &[]);
+        loop {
+            let wait = self.next_deadline().map(|at| at.since(self.clock.now()));
+            tokio::select! {
+                taken = inbox.recv_many(&mut batch, BATCH) => if taken == 0 { return },
+                () = sleep(wait) => {}
+            }
+            self.turn(batch.drain(..).flatten());
+        }
+    }
+
+    /// One turn: everything that has arrived, then the time that has passed, then one snapshot.
+    fn turn(&mut self, inputs: impl Iterator<Item = Input>) {
+        let now = self.clock.now();
+        let mut touched = Vec::new();
+        for input in inputs {
+            self.board.observe(input, now);
+            self.nodes_heard = true;
+            self.take_changes(&mut touched);
+        }
+        if self.board.next_deadline().is_some_and(|at| at <= now) {
+            self.board.tick(now);
+            self.nodes_heard = true;
+            self.take_changes(&mut touched);
+        }
+        self.publish(now, &touched);
+    }
+
+    /// Takes what changed, in order, and counts it; every pull is noted once, at its first change.
+    fn take_changes(&mut self, touched: &mut Vec<PullId>) {
+        while let Some(change) = self.board.poll() {
+            touched.push(change.id);
+            match change.kind {
+                ChangeKind::Completed | ChangeKind::Failed => {
+                    if let Some(pull) = self.board.pull(change.id) {
+                        self.metrics.pull_ended(&pull);
+                    }
+                }
+                ChangeKind::Started | ChangeKind::Progress | ChangeKind::Removed => {}
+            }
+        }
+    }
+
+    fn publish(&mut self, now: Timestamp, touched: &[PullId]) {
+        let mut done = BTreeSet::new();
+        let mut urgent = None;
+        for id in touched.iter().filter(|id| done.insert(**id)) {
+            match self.board.status(*id) {
+                Some(status) => self.snapshot.put(status, now),
+                None => self.snapshot.remove(*id),
+            }
+            if self.snapshot.row(*id).is_none_or(|row| row.is_urgent()) {
+                urgent = Some(self.snapshot.revision);
+            }
+        }
+        let nodes = self.nodes_deadline().is_some_and(|at| at <= now);
+        if nodes {
+            (self.nodes_heard, self.nodes_made_at) = (false, now);
+            self.snapshot.nodes = Arc::new(self.board.nodes());
+        }
+        self.metrics.board(&self.board);
+        if nodes || !touched.is_empty() {
+            self.snapshots.send_replace(Arc::new(self.snapshot.clone()));
+        }
+        if let Some(revision) = urgent {
+            self.urgent.send_replace(revision);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        [self.board.next_deadline(), self.nodes_deadline()].into_iter().flatten().min()
+    }
+
+    fn nodes_deadline(&self) -> Option<Timestamp> {
+        self.nodes_heard.then(|| self.nodes_made_at + NODES_EVERY)
+    }
+}
+
+async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Wall time at the start, carried on by the monotonic clock: a step of the wall does not make agents silent or pulls old.
+struct Clock {
+    started: Instant,
+    anchor: Anchor,
+}
+
+impl Clock {
+    #[expect(clippy::disallowed_methods, reason = "the one place in the collector that reads the wall clock")]
+    fn start() -> Self {
+        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let wall = Timestamp::EPOCH + wall;
+        Self { started: Instant::now(), anchor: Anchor::new(wall, Duration::ZERO) }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.anchor.at(self.started.elapsed())
+    }
+}

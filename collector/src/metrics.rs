@@ -1,0 +1,346 @@
+//! The collector's own numbers for Prometheus: one registry, filled by whoever knows the number, named by `lifecycle::names`.
+//!
+//! Labels are of bounded cardinality: registries beyond an allow-list are `other`, and images, pods, nodes and pulls are never labels.
+//! How the registry is written out is the business of [`exposition`].
+
+pub mod exposition;
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use lifecycle::{
+    board::{Board, Counts, phase_durations},
+    names::{self, TABLE},
+    pull::{Outcome, Phase, Pull},
+    wire::Rejected,
+};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, exemplar::HistogramWithExemplars, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Metric, Registry},
+};
+
+/// Registries that get a label of their own when none are configured: the first so many that are seen.
+pub const MAX_REGISTRIES: usize = 50;
+/// The label of all other registries.
+const OTHER: &str = "other";
+/// The label of what nobody knows.
+const UNKNOWN: &str = "unknown";
+
+/// Buckets of durations, in seconds: from a cached image to a model of many gigabytes.
+const BUCKETS: [f64; 14] = [0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0];
+
+/// The collector's metrics; cheap to clone, all clones count together.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    registries: Mutex<Registries>,
+    last: Mutex<Counts>,
+    active: Gauge,
+    in_phase: Family<PhaseLabel, Gauge>,
+    stalled: Gauge,
+    pulls: Family<PullLabels, Counter>,
+    duration: Family<PullLabels, HistogramWithExemplars<TraceLabel>, fn() -> HistogramWithExemplars<TraceLabel>>,
+    phase_duration: Family<PhaseLabels, Histogram, fn() -> Histogram>,
+    bytes: Family<BytesLabels, Counter>,
+    errors: Family<ErrorLabels, Counter>,
+    agents: Gauge,
+    reports: Counter,
+    sse_clients: Gauge,
+    received: Counter,
+    rejected: Family<ReasonLabel, Counter>,
+    board_pulls: Gauge,
+    evicted: Family<ReasonLabel, Counter>,
+    refused: Family<ReasonLabel, Counter>,
+    forward_queued: Family<SinkLabel, Gauge>,
+    forward_sent: Family<SinkLabel, Counter>,
+    forward_dropped: Family<DropLabels, Counter>,
+}
+
+/// The numbers of one sink of [`crate::forward`].
+#[derive(Clone, Debug)]
+pub struct SinkMetrics {
+    queued: Gauge,
+    sent: Counter,
+    dropped: Family<DropLabels, Counter>,
+    sink: String,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// All metrics at zero. Only these registries get a label of their own; if none are named, the first [`MAX_REGISTRIES`] that are seen.
+    pub fn new(registries: &[String]) -> Self {
+        let duration: fn() -> HistogramWithExemplars<TraceLabel> = || HistogramWithExemplars::new(BUCKETS.into_iter());
+        let phase_duration: fn() -> Histogram = || Histogram::new(BUCKETS);
+        let mut inner = Inner {
+            registry: Registry::default(),
+            registries: Mutex::new(Registries::new(registries)),
+            last: Mutex::default(),
+            active: Gauge::default(),
+            in_phase: Family::default(),
+            stalled: Gauge::default(),
+            pulls: Family::default(),
+            duration: Family::new_with_constructor(duration),
+            phase_duration: Family::new_with_constructor(phase_duration),
+            bytes: Family::default(),
+            errors: Family::default(),
+            agents: Gauge::default(),
+            reports: Counter::default(),
+            sse_clients: Gauge::default(),
+            received: Counter::default(),
+            rejected: Family::default(),
+            board_pulls: Gauge::default(),
+            evicted: Family::default(),
+            refused: Family::default(),
+            forward_queued: Family::default(),
+            forward_sent: Family::default(),
+            forward_dropped: Family::default(),
+        };
+        inner.register();
+        Self(Arc::new(inner))
+    }
+
+    /// Counts a pull that ended. One that was taken for lost and ends after all counts under both outcomes.
+    pub fn pull_ended(&self, pull: &Pull) {
+        let Some(ending) = &pull.ending else { return };
+        let registry = self.registry_label(pull);
+        let cache = pull.cache_use().map_or(UNKNOWN, |cache| cache.as_str());
+        let labels = PullLabels { outcome: ending.outcome.as_str(), registry: registry.clone(), cache };
+        self.0.pulls.get_or_create(&labels).inc();
+        let trace = TraceLabel { trace_id: pull.id.to_string() };
+        self.0.duration.get_or_create(&labels).observe(pull.duration().as_secs_f64(), Some(trace), None);
+        for (phase, took) in phase_durations(pull) {
+            let labels = PhaseLabels { phase: phase.as_str(), registry: registry.clone() };
+            self.0.phase_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        }
+        for (source, bytes) in [("fetched", pull.fetched_bytes()), ("cached", pull.cached_bytes())] {
+            self.0.bytes.get_or_create(&BytesLabels { registry: registry.clone(), source }).inc_by(bytes);
+        }
+        if let Outcome::Failed(failure) = &ending.outcome {
+            self.0.errors.get_or_create(&ErrorLabels { class: failure.class.as_str(), registry }).inc();
+        }
+    }
+
+    /// Takes over what the board counts.
+    pub fn board(&self, board: &Board) {
+        let inner = &self.0;
+        let tally = board.tally();
+        inner.active.set(number(tally.running));
+        inner.stalled.set(number(tally.stalled));
+        for (phase, pulls) in Phase::ALL.iter().zip(tally.in_phase) {
+            inner.in_phase.get_or_create(&PhaseLabel { phase: phase.as_str() }).set(number(pulls));
+        }
+        inner.agents.set(number(board.connected()));
+        inner.board_pulls.set(number(board.len()));
+        let now = board.counts();
+        let before = std::mem::replace(&mut *inner.last.lock().unwrap_or_else(PoisonError::into_inner), now);
+        let grow = |family: &Family<ReasonLabel, Counter>, reason, now: u64, before: u64| {
+            family.get_or_create(&ReasonLabel { reason }).inc_by(now.saturating_sub(before));
+        };
+        grow(&inner.evicted, "ttl", now.evicted_ttl, before.evicted_ttl);
+        grow(&inner.evicted, "capacity", now.evicted_capacity, before.evicted_capacity);
+        grow(&inner.refused, "stale", now.refused_stale, before.refused_stale);
+        grow(&inner.refused, "final", now.refused_final, before.refused_final);
+        grow(&inner.refused, "capacity", now.refused_capacity, before.refused_capacity);
+    }
+
+    /// Counts what came of one request that was taken.
+    pub fn received(&self, accepted: u64, reports: usize, rejected: &Rejected) {
+        self.0.received.inc_by(accepted);
+        self.0.reports.inc_by(u64::try_from(reports).unwrap_or(u64::MAX));
+        for (reason, count) in rejected.by_reason() {
+            self.0.rejected.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc_by(count);
+        }
+    }
+
+    /// Counts a whole request that was refused.
+    pub fn refused(&self, reason: &'static str) {
+        self.0.rejected.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Counts a reader of the event stream, until the guard is dropped.
+    pub fn sse_client(&self) -> SseClient {
+        self.0.sse_clients.inc();
+        SseClient(self.0.sse_clients.clone())
+    }
+
+    /// The numbers of one sink.
+    pub fn sink(&self, sink: &str) -> SinkMetrics {
+        let label = SinkLabel { sink: sink.to_owned() };
+        SinkMetrics {
+            queued: self.0.forward_queued.get_or_create(&label).clone(),
+            sent: self.0.forward_sent.get_or_create(&label).clone(),
+            dropped: self.0.forward_dropped.clone(),
+            sink: sink.to_owned(),
+        }
+    }
+
+    fn registry_label(&self, pull: &Pull) -> String {
+        let Some(image) = &pull.image else { return UNKNOWN.to_owned() };
+        self.0.registries.lock().unwrap_or_else(PoisonError::into_inner).label(image.registry()).to_owned()
+    }
+}
+
+impl SinkMetrics {
+    /// How many bytes wait.
+    pub fn queued(&self, bytes: usize) {
+        self.queued.set(number(bytes));
+    }
+
+    /// Counts a request that the sink took.
+    pub fn sent(&self) {
+        self.sent.inc();
+    }
+
+    /// Counts a request that was given up.
+    pub fn dropped(&self, reason: &'static str) {
+        self.dropped.get_or_create(&DropLabels { sink: self.sink.clone(), reason }).inc();
+    }
+}
+
+/// A reader of the event stream that is counted as long as this lives.
+#[derive(Debug)]
+pub struct SseClient(Gauge);
+
+impl Drop for SseClient {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Inner {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        register(registry, names::METRIC_ACTIVE, self.active.clone());
+        register(registry, names::METRIC_IN_PHASE, self.in_phase.clone());
+        register(registry, names::METRIC_STALLED, self.stalled.clone());
+        register(registry, names::METRIC_PULLS, self.pulls.clone());
+        register(registry, names::METRIC_DURATION, self.duration.clone());
+        register(registry, names::METRIC_PHASE_DURATION, self.phase_duration.clone());
+        register(registry, names::METRIC_BYTES, self.bytes.clone());
+        register(registry, names::METRIC_ERRORS, self.errors.clone());
+        register(registry, names::METRIC_AGENTS, self.agents.clone());
+        register(registry, names::METRIC_REPORTS, self.reports.clone());
+        register(registry, names::METRIC_SSE_CLIENTS, self.sse_clients.clone());
+        register(registry, names::METRIC_RECEIVED, self.received.clone());
+        register(registry, names::METRIC_REJECTED, self.rejected.clone());
+        register(registry, names::METRIC_BOARD_PULLS, self.board_pulls.clone());
+        register(registry, names::METRIC_BOARD_EVICTED, self.evicted.clone());
+        register(registry, names::METRIC_BOARD_REFUSED, self.refused.clone());
+        register(registry, names::METRIC_FORWARD_QUEUED, self.forward_queued.clone());
+        register(registry, names::METRIC_FORWARD_SENT, self.forward_sent.clone());
+        register(registry, names::METRIC_FORWARD_DROPPED, self.forward_dropped.clone());
+    }
+}
+
+/// Registers a metric under its name in the vocabulary; the library adds `_total` and the help's full stop itself.
+fn register(registry: &mut Registry, name: &'static str, metric: impl Metric) {
+    let help = TABLE.iter().find(|entry| entry.name == name).map_or("", |entry| entry.help);
+    registry.register(name.trim_end_matches("_total"), help.trim_end_matches('.'), metric);
+}
+
+/// Which registries have a label of their own.
+struct Registries {
+    named: BTreeSet<String>,
+    open: bool,
+}
+
+impl Registries {
+    fn new(named: &[String]) -> Self {
+        Self { named: named.iter().cloned().collect(), open: named.is_empty() }
+    }
+
+    fn label<'a>(&mut self, host: &'a str) -> &'a str {
+        if self.open && self.named.len() < MAX_REGISTRIES && !self.named.contains(host) {
+            self.named.insert(host.to_owned());
+        }
+        if self.named.contains(host) { host } else { OTHER }
+    }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabel {
+    phase: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PullLabels {
+    outcome: &'static str,
+    registry: String,
+    cache: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabels {
+    phase: &'static str,
+    registry: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BytesLabels {
+    registry: String,
+    source: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    class: &'static str,
+    registry: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkLabel {
+    sink: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DropLabels {
+    sink: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TraceLabel {
+    trace_id: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_registries_get_a_label_of_their_own() {
+        let mut registries = Registries::new(&[]);
+        for n in 0..MAX_REGISTRIES {
+            let host = format!("r{n}.example");
+            assert_eq!(registries.label(&host), host);
+        }
+        assert_eq!(registries.label("late.example"), OTHER);
+        assert_eq!(registries.label("r0.example"), "r0.example");
+    }
+
+    #[test]
+    fn configured_registries_are_the_only_ones_with_a_label() {
+        let mut registries = Registries::new(&["ghcr.io".to_owned()]);
+        assert_eq!((registries.label("ghcr.io"), registries.label("docker.io")), ("ghcr.io", OTHER));
+    }
+}

@@ -1,0 +1,157 @@
+//! OTLP in: over gRPC and over HTTP, both on either port. What arrives is read, told to the keeper and passed on, or refused with a reason.
+//!
+//! The duties are those of the OTLP specification: limits hold after decompression, what is refused for good is never worth a retry, what
+//! is refused for now says when to come back. [`grpc`] and [`web`] know their protocol; this file knows what both do with a request.
+
+mod grpc;
+mod web;
+
+use std::{borrow::Cow, time::Duration};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{any_service, post},
+};
+use bytes::Bytes;
+use lifecycle::{
+    board::Input,
+    wire::{self, DecodeError, Said, Signal},
+};
+use tower_http::decompression::RequestDecompressionLayer;
+
+use crate::{forward::Forward, keeper::Keeper, metrics::Metrics};
+
+/// Longest request after decompression, in bytes: the specification's recommendation.
+pub const MAX_REQUEST: usize = 64 * 1024 * 1024;
+/// Requests that are read at a time, over both protocols and ports.
+pub const MAX_CONCURRENT: usize = 64;
+/// A request must have arrived within this time.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// When to come back while the collector is busy.
+const COME_BACK: Duration = Duration::from_secs(1);
+
+/// What both protocols do with a request.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    keeper: Keeper,
+    forward: Forward,
+    metrics: Metrics,
+    places: std::sync::Arc<tokio::sync::Semaphore>,
+}
+
+/// How the body of a request is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Protobuf,
+    Json,
+}
+
+/// What was refused of a request that was taken.
+#[derive(Debug, Default)]
+struct Taken {
+    rejected: u64,
+    message: String,
+}
+
+/// Why a request was refused as a whole.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    /// To be sent again later.
+    #[error("the collector is busy; send the request again")]
+    Busy,
+    /// Never worth a retry.
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
+    /// Never worth a retry.
+    #[error("the request is longer than {MAX_REQUEST} bytes after decompression")]
+    TooLarge,
+    /// The sender was too slow.
+    #[error("the request did not arrive within {} s", REQUEST_TIMEOUT.as_secs())]
+    TooSlow,
+    /// The sender went away, or its compression is broken.
+    #[error("the request cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl Refusal {
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Malformed(_) => "malformed",
+            Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
+impl Intake {
+    /// Tells reports to `keeper` and passes requests on to `forward`.
+    pub fn new(keeper: Keeper, forward: Forward, metrics: Metrics) -> Self {
+        Self { keeper, forward, metrics, places: std::sync::Arc::new(tokio::sync::Semaphore::new(MAX_CONCURRENT)) }
+    }
+
+    /// Everything that answers OTLP, over gRPC and HTTP.
+    pub fn router(self) -> Router {
+        let mut router = Router::new();
+        for signal in Signal::ALL {
+            let service = grpc::Export::new(self.clone(), signal);
+            let over_http = {
+                let intake = self.clone();
+                post(move |request| web::export(intake, signal, request))
+            };
+            router = router.route(signal.http_path(), over_http.layer(decompression()).fallback(web::wrong_method));
+            router = router.route(signal.grpc_path(), any_service(service));
+        }
+        router.fallback(web::unknown).layer(DefaultBodyLimit::disable())
+    }
+
+    /// A place to read one request in; `None` when too many are being read.
+    fn place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Refusal> {
+        self.places.clone().try_acquire_owned().map_err(|_| Refusal::Busy)
+    }
+
+    /// Reads a request, tells the keeper, passes it on. Nothing is done if the keeper has no room for it.
+    fn take(&self, signal: Signal, encoding: Encoding, body: Bytes) -> Result<Taken, Refusal> {
+        let room = self.keeper.reserve().ok_or(Refusal::Busy)?;
+        let body = match encoding {
+            Encoding::Protobuf => body,
+            Encoding::Json => Bytes::from(wire::transcode_json(signal, &body)?),
+        };
+        let decoded = wire::decode(signal, &body)?;
+        self.metrics.received(decoded.accepted, decoded.reports.len(), &decoded.rejected);
+        let inputs: Vec<_> = decoded.reports.into_iter().map(input).collect();
+        if !inputs.is_empty() {
+            room.send(inputs);
+        }
+        self.pass_on(signal, &body);
+        Ok(Taken { rejected: decoded.rejected.total(), message: decoded.rejected.message() })
+    }
+
+    /// Log records go without the progress of pulls. A request that cannot be looked into goes as it is: the sink shall judge it.
+    fn pass_on(&self, signal: Signal, body: &Bytes) {
+        if self.forward.is_empty() {
+            return;
+        }
+        let rest = match signal {
+            Signal::Logs => wire::without_progress(body).unwrap_or(Cow::Borrowed(body)),
+            Signal::Traces | Signal::Metrics => Cow::Borrowed(body.as_ref()),
+        };
+        match rest {
+            Cow::Borrowed(_) => self.forward.offer(signal, body),
+            Cow::Owned(rest) => self.forward.offer(signal, &rest.into()),
+        }
+    }
+}
+
+fn input(said: Said) -> Input {
+    match said {
+        Said::Pull(report) => Input::Pull(Box::new(report)),
+        Said::Node(report) => Input::Node(Box::new(report)),
+    }
+}
+
+fn decompression() -> RequestDecompressionLayer {
+    RequestDecompressionLayer::new().gzip(true).zstd(true).pass_through_unaccepted(true)
+}

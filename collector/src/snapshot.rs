@@ -1,0 +1,297 @@
+//! What readers see: an immutable picture of all pulls at one revision, shared by everyone and blocked by no one.
+//!
+//! Every change of the board gets the next revision; a reader remembers the revision it has seen and asks for what came after it, so no
+//! reader needs a queue. The maps are persistent: making the next picture costs the changes, not the whole. Made by [`crate::keeper`].
+
+use std::{
+    cmp::Reverse,
+    fmt,
+    ops::Bound,
+    str::FromStr,
+    sync::{Arc, OnceLock},
+};
+
+use imbl::{OrdMap, OrdSet};
+use lifecycle::{
+    board::status::{EventType, LayerStatus, NodeStatus, PullEvent, PullStatus},
+    image::Digest,
+    pull::{LayerState, PullId},
+    time::Timestamp,
+};
+use serde_json::value::RawValue;
+
+/// Removals that are remembered for readers who come back. Older ones make a cursor too old to resume from.
+pub const MAX_TOMBSTONES: usize = 65_536;
+
+/// Order of lists: newest first.
+pub type Newest = (Reverse<Timestamp>, PullId);
+
+/// All pulls and nodes at one revision.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Random for every start of the collector: revisions of another epoch mean nothing.
+    pub epoch: u64,
+    /// The revision of the last change.
+    pub revision: u64,
+    /// The nodes, by name.
+    pub nodes: Arc<Vec<NodeStatus>>,
+    rows: OrdMap<PullId, Arc<Row>>,
+    newest: OrdMap<Newest, Arc<Row>>,
+    changed: OrdMap<u64, Step>,
+    removals: OrdSet<u64>,
+    /// Removals up to this revision are forgotten.
+    forgotten: u64,
+}
+
+/// One pull at the revision of its last change, with its JSON written once.
+#[derive(Debug)]
+pub struct Row {
+    /// The revision of its last change.
+    pub revision: u64,
+    /// The state, with layers.
+    pub status: PullStatus,
+    /// When the collector learned it.
+    pub at: Timestamp,
+    /// Revision at which the pull appeared.
+    started: u64,
+    /// Revision at which it ended; `None` while it runs.
+    ended: Option<u64>,
+    /// Revision at which its phase or outcome changed last.
+    pub turned: u64,
+    layers: Vec<LayerMarks>,
+    plain: OnceLock<Box<RawValue>>,
+    full: OnceLock<Box<RawValue>>,
+}
+
+/// The revisions at which a layer changed.
+#[derive(Clone, Copy, Debug, Default)]
+struct LayerMarks {
+    started: u64,
+    completed: u64,
+    changed: u64,
+}
+
+/// One thing that changed.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A pull is now like this.
+    Row(Arc<Row>),
+    /// A pull left memory.
+    Removed(PullId),
+}
+
+/// A place in the stream of changes, `<epoch>.<revision>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Which start of the collector the revision belongs to.
+    pub epoch: u64,
+    /// The last revision that was seen.
+    pub revision: u64,
+}
+
+impl Snapshot {
+    /// An empty picture.
+    pub fn new(epoch: u64) -> Self {
+        Self { epoch, ..Self::default() }
+    }
+
+    /// One pull.
+    pub fn row(&self, id: PullId) -> Option<&Arc<Row>> {
+        self.rows.get(&id)
+    }
+
+    /// All pulls, newest first, from behind `after` on.
+    pub fn newest(&self, after: Option<Newest>) -> impl Iterator<Item = &Arc<Row>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.newest.range((from, Bound::Unbounded)).map(|(_, row)| row)
+    }
+
+    /// What changed after a revision, in the order of revisions: of every pull only its last change.
+    pub fn after(&self, revision: u64) -> impl Iterator<Item = (u64, &Step)> {
+        self.changed.range((Bound::Excluded(revision), Bound::Unbounded)).map(|(revision, step)| (*revision, step))
+    }
+
+    /// Whether [`Snapshot::after`] this cursor is everything that was missed.
+    pub const fn can_resume(&self, cursor: Cursor) -> bool {
+        cursor.epoch == self.epoch && cursor.revision >= self.forgotten && cursor.revision <= self.revision
+    }
+
+    /// The place of this picture in the stream.
+    pub const fn cursor(&self) -> Cursor {
+        Cursor { epoch: self.epoch, revision: self.revision }
+    }
+
+    /// Puts in the state of a pull that changed at `at`.
+    pub fn put(&mut self, status: PullStatus, at: Timestamp) {
+        self.revision += 1;
+        let before = self.rows.get(&status.id).cloned();
+        let row = Arc::new(Row::new(status, at, self.revision, before.as_deref()));
+        if let Some(before) = before {
+            self.changed.remove(&before.revision);
+            self.newest.remove(&before.place());
+        }
+        self.changed.insert(row.revision, Step::Row(row.clone()));
+        self.newest.insert(row.place(), row.clone());
+        self.rows.insert(row.status.id, row);
+    }
+
+    /// Takes a pull out and remembers that it was there.
+    pub fn remove(&mut self, id: PullId) {
+        let Some(row) = self.rows.remove(&id) else { return };
+        self.revision += 1;
+        self.changed.remove(&row.revision);
+        self.newest.remove(&row.place());
+        self.changed.insert(self.revision, Step::Removed(id));
+        self.removals.insert(self.revision);
+        if self.removals.len() > MAX_TOMBSTONES
+            && let Some(oldest) = self.removals.remove_min()
+        {
+            self.changed.remove(&oldest);
+            self.forgotten = oldest;
+        }
+    }
+}
+
+impl Row {
+    fn new(status: PullStatus, at: Timestamp, revision: u64, before: Option<&Self>) -> Self {
+        let running = status.outcome.is_none();
+        let same_turn = before.filter(|b| b.status.phase == status.phase && b.status.outcome == status.outcome);
+        let ended_before = same_turn.and_then(|b| b.ended);
+        Self {
+            revision,
+            at,
+            started: before.map_or(revision, |b| b.started),
+            ended: (!running).then(|| ended_before.unwrap_or(revision)),
+            turned: same_turn.map_or(revision, |b| b.turned),
+            layers: mark_layers(&status, revision, before),
+            status,
+            plain: OnceLock::new(),
+            full: OnceLock::new(),
+        }
+    }
+
+    /// Whether the pull ended after a revision.
+    pub fn ended_after(&self, revision: u64) -> bool {
+        self.ended.is_some_and(|ended| ended > revision)
+    }
+
+    /// Whether something that readers wait for happened with its last change: it appeared or ended.
+    pub fn is_urgent(&self) -> bool {
+        self.started == self.revision || self.ended == Some(self.revision)
+    }
+
+    /// The pull as JSON, with or without its layers; written once, at the first call.
+    ///
+    /// # Errors
+    /// Never for the types of the contract; the error is `serde_json`'s.
+    pub fn json(&self, layers: bool) -> Result<&RawValue, serde_json::Error> {
+        let cell = if layers { &self.full } else { &self.plain };
+        if let Some(json) = cell.get() {
+            return Ok(json);
+        }
+        let json = match layers {
+            true => serde_json::value::to_raw_value(&self.status)?,
+            false => serde_json::value::to_raw_value(&PullStatus { layers: None, ..self.status.clone() })?,
+        };
+        Ok(cell.get_or_init(|| json))
+    }
+
+    /// What a reader that has seen everything up to `revision` must be told, in order; the last one says how things are now.
+    pub fn events(&self, revision: u64, layers: bool) -> Vec<(EventType, Option<&LayerStatus>)> {
+        let started = self.started > revision;
+        let mut events = Vec::new();
+        if started {
+            events.push((EventType::PullStarted, None));
+        }
+        if layers {
+            events.extend(self.layer_events(revision));
+        }
+        match self.status.outcome {
+            Some("ready") if self.ended_after(revision) => events.push((EventType::PullCompleted, None)),
+            Some(_) if self.ended_after(revision) => events.push((EventType::PullFailed, None)),
+            Some(_) | None if !started => events.push((EventType::PullProgress, None)),
+            Some(_) | None => {}
+        }
+        events
+    }
+
+    /// The JSON of one event about this pull.
+    ///
+    /// # Errors
+    /// Never for the types of the contract; the error is `serde_json`'s.
+    pub fn event_json(&self, kind: EventType, layer: Option<&LayerStatus>, layers: bool) -> Result<Vec<u8>, serde_json::Error> {
+        let pull = self.json(layers)?;
+        let node = self.status.node_name.as_str();
+        serde_json::to_vec(&match layer {
+            Some(layer) => PullEvent::of_layer(kind, self.at, layer, node, pull),
+            None => PullEvent::of_pull(kind, self.at, node, pull),
+        })
+    }
+
+    /// Its place in lists.
+    pub const fn place(&self) -> Newest {
+        (Reverse(self.status.started_at), self.status.id)
+    }
+
+    fn layer_events(&self, revision: u64) -> impl Iterator<Item = (EventType, Option<&LayerStatus>)> {
+        let layers = self.status.layers.iter().flatten().zip(&self.layers);
+        layers.flat_map(move |(layer, marks)| {
+            let started = (marks.started > revision).then_some(EventType::LayerStarted);
+            let completed = (marks.completed > revision).then_some(EventType::LayerCompleted);
+            let changed = marks.changed > revision && started.is_none() && completed.is_none();
+            let progress = changed.then_some(EventType::LayerProgress);
+            [started, progress, completed].into_iter().flatten().map(move |kind| (kind, Some(layer)))
+        })
+    }
+}
+
+fn mark_layers(status: &PullStatus, revision: u64, before: Option<&Row>) -> Vec<LayerMarks> {
+    let known = |index: usize, digest: &Digest| {
+        let before = before?;
+        let layers = before.status.layers.as_ref()?;
+        let same_place = layers.get(index).is_some_and(|l| l.digest == *digest).then_some(index);
+        let place = same_place.or_else(|| layers.iter().position(|l| l.digest == *digest))?;
+        Some((&layers[place], before.layers[place]))
+    };
+    let mark = |index: usize, layer: &LayerStatus| {
+        let (was, marks) = known(index, &layer.digest).map_or((None, LayerMarks::default()), |(was, marks)| (Some(was), marks));
+        let (begun, complete) = progress(layer.state);
+        LayerMarks {
+            started: if begun && marks.started == 0 { revision } else { marks.started },
+            completed: if complete && marks.completed == 0 { revision } else { marks.completed },
+            changed: if was != Some(layer) { revision } else { marks.changed },
+        }
+    };
+    status.layers.iter().flatten().enumerate().map(|(index, layer)| mark(index, layer)).collect()
+}
+
+/// Whether this pull began to fetch a layer, and whether it has fetched it whole. A cached layer is neither.
+const fn progress(state: LayerState) -> (bool, bool) {
+    match state {
+        LayerState::Queued | LayerState::Cached | LayerState::Failed => (false, false),
+        LayerState::Downloading => (true, false),
+        LayerState::Downloaded | LayerState::Unpacking | LayerState::Ready => (true, true),
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = ParseCursorError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (epoch, revision) = text.split_once('.').ok_or(ParseCursorError)?;
+        let digits = epoch.len() == 16 && epoch.bytes().all(|b| b.is_ascii_hexdigit()) && revision.bytes().all(|b| b.is_ascii_digit());
+        let epoch = u64::from_str_radix(epoch, 16).ok().filter(|_| digits).ok_or(ParseCursorError)?;
+        Ok(Self { epoch, revision: revision.parse().map_err(|_| ParseCursorError)? })
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}.{}", self.epoch, self.revision)
+    }
+}
+
+/// A text that is no [`Cursor`]; its reader gets a snapshot instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not of the form <epoch>.<revision>")]
+pub struct ParseCursorError;

@@ -1,0 +1,223 @@
+//! A private containerd of a given release: own root, state and socket in a temporary folder, CRI on, registry names mapped to
+//! links. It can crash and come back with the same images; when dropped, it and everything it mounted is gone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::mount::{UnmountFlags, unmount};
+use tempfile::TempDir;
+
+use crate::clock;
+use crate::cri::{self, Pull};
+use crate::process::Process;
+use crate::tools::{Tools, Version};
+
+/// How long containerd's garbage collector may take.
+const COLLECTED: Duration = Duration::from_secs(15);
+
+/// A containerd that lives as long as this.
+#[derive(Debug)]
+pub struct Containerd {
+    version: Version,
+    tools: Tools,
+    process: Option<Process>,
+    folder: TempDir,
+}
+
+impl Containerd {
+    /// Starts it and waits until CRI answers.
+    ///
+    /// # Panics
+    /// When it does not within 30 s.
+    #[must_use]
+    pub fn start(tools: &Tools, version: Version) -> Self {
+        let folder = tempfile::Builder::new().prefix("pt-containerd-").tempdir().expect("the temporary folder is writable");
+        let mut containerd = Self { version, tools: tools.clone(), process: None, folder };
+        fs::write(containerd.config(), containerd.toml()).expect("the temporary folder is writable");
+        containerd.restart();
+        containerd
+    }
+
+    /// Which release it is.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Its socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("containerd.sock")
+    }
+
+    /// The folder of its content store.
+    #[must_use]
+    pub fn content(&self) -> PathBuf {
+        self.folder.path().join("root/io.containerd.content.v1.content")
+    }
+
+    /// Makes images named `registry/...` come from 127.0.0.1:`port`, from the next pull on.
+    ///
+    /// # Panics
+    /// When the temporary folder is not writable.
+    pub fn map(&self, registry: &str, port: u16) {
+        let folder = self.folder.path().join("certs.d").join(registry);
+        let text = format!(
+            "server = \"http://127.0.0.1:{port}\"\n[host.\"http://127.0.0.1:{port}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"
+        );
+        fs::create_dir_all(&folder)
+            .and_then(|()| fs::write(folder.join("hosts.toml"), text))
+            .expect("the temporary folder is writable");
+    }
+
+    /// Begins a pull through CRI.
+    #[must_use]
+    pub fn pull(&self, image: &str) -> Pull {
+        Pull::start(&self.socket(), image, None)
+    }
+
+    /// Begins a pull through CRI that containerd ends when the deadline passes.
+    #[must_use]
+    pub fn pull_within(&self, image: &str, deadline: Duration) -> Pull {
+        Pull::start(&self.socket(), image, Some(deadline))
+    }
+
+    /// Removes an image through CRI.
+    ///
+    /// # Panics
+    /// When containerd refuses.
+    pub fn remove_image(&self, image: &str) {
+        cri::remove_image(&self.socket(), image).unwrap_or_else(|e| panic!("removing {image}: {e}"));
+    }
+
+    /// The names of the images CRI lists.
+    ///
+    /// # Panics
+    /// When containerd does not answer.
+    #[must_use]
+    pub fn images(&self) -> Vec<String> {
+        cri::images(&self.socket()).unwrap_or_else(|e| panic!("listing images: {e}"))
+    }
+
+    /// Waits until no blob is arriving. What a pull that failed left behind is collected a moment later; a next pull before that
+    /// would go on with it, wrong bytes and all.
+    ///
+    /// # Panics
+    /// When something still is after 15 s.
+    pub fn until_quiet(&self) {
+        let ingests = self.content().join("ingest");
+        let none = || fs::read_dir(&ingests).map_or(true, |mut all| all.next().is_none());
+        clock::until("the end of every ingest", COLLECTED, || none().then_some(()));
+    }
+
+    /// Waits until a blob has been removed from the content store, some time after the last image with it.
+    ///
+    /// # Panics
+    /// When it is still there after 15 s.
+    pub fn until_collected(&self, digest: &str) {
+        let blob = self.content().join("blobs").join(digest.replace(':', "/"));
+        clock::until(&format!("the removal of {digest}"), COLLECTED, || (!blob.exists()).then_some(()));
+    }
+
+    /// Runs this release's `ctr` and returns its output.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn ctr(&self, args: &[&str]) -> String {
+        let out = Command::new(self.program("ctr")).arg("--address").arg(self.socket()).args(args).output().expect("ctr starts");
+        assert!(out.status.success(), "ctr {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
+    /// Whether it runs.
+    pub fn runs(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::runs)
+    }
+
+    /// Its process id; none while it is down.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    /// A crash: KILL. What it wrote stays; [`Containerd::restart`] goes on with it.
+    pub fn kill9(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill9();
+        }
+    }
+
+    /// Ends it if it runs, starts it again and waits until CRI answers.
+    ///
+    /// # Panics
+    /// When it does not within 30 s.
+    pub fn restart(&mut self) {
+        drop(self.process.take());
+        let path = std::env::var("PATH").unwrap_or_default();
+        let own = self.program("containerd");
+        let bins = [own.parent().unwrap_or(Path::new("/")).to_owned(), self.tools.program("")];
+        let path = format!("{}:{}:{path}:/usr/sbin:/sbin", bins[0].display(), bins[1].display());
+        let config = self.config().display().to_string();
+        // In UTC, so that the times it writes into its files read the same everywhere.
+        let env = [("PATH".to_owned(), path), ("TZ".to_owned(), "UTC".to_owned())];
+        let mut process = Process::spawn("containerd", self.folder.path(), &own, &["-c", &config], &env);
+        let socket = self.socket();
+        process.ready(Duration::from_secs(30), || cri::images(&socket).is_ok());
+        self.process = Some(process);
+    }
+
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.tools.containerd(self.version, name)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("config.toml")
+    }
+
+    /// Both generations of the configuration. `restrict_oom_score_adj` is for machines without that capability; no container runs
+    /// here anyway.
+    fn toml(&self) -> String {
+        let at = self.folder.path().display();
+        let common = format!("root = \"{at}/root\"\nstate = \"{at}/state\"\n[grpc]\naddress = \"{at}/containerd.sock\"\n");
+        match self.version {
+            Version::V1_6 | Version::V1_7 => format!(
+                "version = 2\n{common}[plugins.\"io.containerd.internal.v1.opt\"]\npath = \"{at}/opt\"\n\
+                 [plugins.\"io.containerd.grpc.v1.cri\"]\nrestrict_oom_score_adj = true\n\
+                 [plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"{at}/certs.d\"\n\
+                 [plugins.\"io.containerd.grpc.v1.cri\".cni]\nconf_dir = \"{at}/cni\"\n"
+            ),
+            Version::V2_1 | Version::V2_4 => format!(
+                "version = 3\n{common}[plugins.'io.containerd.internal.v1.opt']\npath = \"{at}/opt\"\n\
+                 [plugins.'io.containerd.nri.v1.nri']\ndisable = true\n\
+                 [plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = \"{at}/certs.d\"\n\
+                 [plugins.'io.containerd.cri.v1.runtime']\nrestrict_oom_score_adj = true\n\
+                 [plugins.'io.containerd.cri.v1.runtime'.cni]\nconf_dir = \"{at}/cni\"\n"
+            ),
+        }
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        drop(self.process.take());
+        // A crash in the middle of unpacking leaves a layer mounted; a folder with a mount below cannot be removed.
+        for point in mounts_below(self.folder.path()) {
+            unmount(&point, UnmountFlags::DETACH).ok();
+        }
+    }
+}
+
+/// Mount points in a folder, the deepest first.
+fn mounts_below(folder: &Path) -> Vec<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mut points: Vec<PathBuf> = table.lines().filter_map(|l| l.split(' ').nth(4)).map(PathBuf::from).collect();
+    points.retain(|p| p.starts_with(folder) && p != folder);
+    points.reverse();
+    points
+}

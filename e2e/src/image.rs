@@ -1,0 +1,279 @@
+//! Builds images of layers with given sizes and pushes them to a registry, by the OCI distribution specification v1.1.
+//!
+//! A layer is a gzipped tar of bytes that do not compress, made from a seed: the same size and seed is the same layer, so images
+//! can share one. gzip stores the bytes as they are (which costs 0.02 %): compressing noise would only cost time.
+
+use std::io::Write as _;
+
+use flate2::{Compression, GzBuilder};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::registry::Registry;
+
+/// 2^20 bytes.
+pub const MIB: usize = 1 << 20;
+
+/// A layer to make.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerPlan {
+    /// Bytes in its files, together.
+    pub bytes: usize,
+    /// What the bytes are made from.
+    pub seed: u64,
+    /// How many files share the bytes; thousands make unpacking slow.
+    pub files: usize,
+}
+
+/// What the tag names, and in whose media types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// An OCI index with one manifest.
+    OciIndex,
+    /// A plain OCI manifest.
+    OciManifest,
+    /// A manifest list with one manifest, in Docker's media types.
+    DockerList,
+}
+
+/// An image that is in the registry.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// `repository:tag`, without the registry.
+    pub name: String,
+    /// Digest of what the tag names.
+    pub digest: String,
+    /// Digest of the manifest.
+    pub manifest: String,
+    /// Its layers, base first.
+    pub layers: Vec<Layer>,
+}
+
+/// A layer that is in the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// Digest of the gzipped tar.
+    pub digest: String,
+    /// Bytes of the gzipped tar, as in the manifest.
+    pub size: u64,
+    /// The name of its snapshot: digest over the uncompressed layers up to this one.
+    pub chain_id: String,
+}
+
+impl Image {
+    /// Sum of the manifest's layer sizes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.layers.iter().map(|l| l.size).sum()
+    }
+}
+
+/// Layers of the given sizes in MiB, one file each; their seeds follow from `seed` and the place.
+#[must_use]
+pub fn layers(seed: u64, mebibytes: &[usize]) -> Vec<LayerPlan> {
+    (0..).zip(mebibytes).map(|(i, m)| LayerPlan { bytes: m * MIB, seed: seed * 1000 + i, files: 1 }).collect()
+}
+
+/// Builds and pushes `repository:tag`.
+///
+/// # Panics
+/// When the registry refuses something.
+#[must_use]
+pub fn push(registry: &Registry, name: &str, plans: &[LayerPlan], form: Form) -> Image {
+    let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
+    let push = Push { base: format!("http://127.0.0.1:{}/v2/{repository}", registry.port()), agent: agent() };
+    let kinds = Kinds::of(form);
+    let (mut layers, mut diff_ids, mut descriptors) = (Vec::<Layer>::new(), Vec::new(), Vec::new());
+    for plan in plans {
+        let tar = tar(*plan);
+        let diff_id = sha256(&tar);
+        let packed = gzip(&tar);
+        let (digest, size) = (sha256(&packed), packed.len() as u64);
+        push.blob(&packed, &digest);
+        descriptors.push(json!({"mediaType": kinds.layer, "digest": digest, "size": size}));
+        let chain_id =
+            layers.last().map_or_else(|| diff_id.clone(), |below| sha256(format!("{} {diff_id}", below.chain_id).as_bytes()));
+        layers.push(Layer { digest, size, chain_id });
+        diff_ids.push(diff_id);
+    }
+    let platform = json!({"architecture": architecture(), "os": "linux"});
+    let mut config = platform.clone();
+    config["config"] = json!({});
+    config["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
+    let config = config.to_string().into_bytes();
+    push.blob(&config, &sha256(&config));
+    let config = json!({"mediaType": kinds.config, "digest": sha256(&config), "size": config.len()});
+    let manifest = json!({"schemaVersion": 2, "mediaType": kinds.manifest, "config": config, "layers": descriptors});
+    if form == Form::OciManifest {
+        let top = push.document(&manifest, Some(tag));
+        return Image { name: name.to_owned(), digest: digest_of(&top), manifest: digest_of(&top), layers };
+    }
+    let mut inner = push.document(&manifest, None);
+    let manifest = digest_of(&inner);
+    inner["platform"] = platform;
+    let top = push.document(&json!({"schemaVersion": 2, "mediaType": kinds.index, "manifests": [inner]}), Some(tag));
+    Image { name: name.to_owned(), digest: digest_of(&top), manifest, layers }
+}
+
+/// `sha256:` and the digest in hex.
+#[must_use]
+pub fn sha256(data: &[u8]) -> String {
+    let hex: String = Sha256::digest(data).iter().map(|b| format!("{b:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// The media types of one form.
+struct Kinds {
+    index: &'static str,
+    manifest: &'static str,
+    config: &'static str,
+    layer: &'static str,
+}
+
+impl Kinds {
+    const fn of(form: Form) -> Self {
+        match form {
+            Form::OciIndex | Form::OciManifest => Self {
+                index: "application/vnd.oci.image.index.v1+json",
+                manifest: "application/vnd.oci.image.manifest.v1+json",
+                config: "application/vnd.oci.image.config.v1+json",
+                layer: "application/vnd.oci.image.layer.v1.tar+gzip",
+            },
+            Form::DockerList => Self {
+                index: "application/vnd.docker.distribution.manifest.list.v2+json",
+                manifest: "application/vnd.docker.distribution.manifest.v2+json",
+                config: "application/vnd.docker.container.image.v1+json",
+                layer: "application/vnd.docker.image.rootfs.diff.tar.gzip",
+            },
+        }
+    }
+}
+
+/// One repository to push to.
+struct Push {
+    base: String,
+    agent: ureq::Agent,
+}
+
+impl Push {
+    fn blob(&self, data: &[u8], digest: &str) {
+        if self.agent.head(format!("{}/blobs/{digest}", self.base)).call().is_ok_and(|a| a.status() == 200) {
+            return;
+        }
+        let begun = self.agent.post(format!("{}/blobs/uploads/", self.base)).send_empty().expect("the registry begins an upload");
+        let place = begun.headers().get("location").and_then(|l| l.to_str().ok()).expect("an upload has a location");
+        let url = format!("{place}{}digest={digest}", if place.contains('?') { '&' } else { '?' });
+        let put = self.agent.put(url).content_type("application/octet-stream").send(data).expect("the registry takes a blob");
+        assert_eq!(put.status(), 201, "pushing a blob");
+    }
+
+    /// Pushes a manifest or an index under its tag or digest and returns its descriptor.
+    fn document(&self, document: &Value, tag: Option<&str>) -> Value {
+        let (data, kind) = (document.to_string(), &document["mediaType"]);
+        let digest = sha256(data.as_bytes());
+        let url = format!("{}/manifests/{}", self.base, tag.unwrap_or(&digest));
+        let put = self
+            .agent
+            .put(url)
+            .content_type(kind.as_str().unwrap_or_default())
+            .send(&data)
+            .expect("the registry takes a manifest");
+        assert_eq!(put.status(), 201, "pushing a manifest");
+        json!({"mediaType": kind, "digest": digest, "size": data.len()})
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).build().into()
+}
+
+fn digest_of(descriptor: &Value) -> String {
+    descriptor["digest"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The platform's name in Go's words; a pull takes only its own.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// A POSIX ustar archive (IEEE 1003.1) of the planned files.
+fn tar(plan: LayerPlan) -> Vec<u8> {
+    let mut noise = Noise(plan.seed ^ (plan.bytes as u64) << 24);
+    let folder = noise.next();
+    let mut out = Vec::with_capacity(plan.bytes + plan.files * 1024 + 1024);
+    for i in 0..plan.files {
+        let size = plan.bytes * (i + 1) / plan.files - plan.bytes * i / plan.files;
+        out.extend(tar_header(&format!("data/{folder:016x}/{i}"), size));
+        let end = out.len() + size;
+        while out.len() < end {
+            out.extend(noise.next().to_le_bytes());
+        }
+        out.truncate(end);
+        out.resize(end.next_multiple_of(512), 0);
+    }
+    out.resize(out.len() + 1024, 0);
+    out
+}
+
+fn tar_header(name: &str, size: usize) -> [u8; 512] {
+    let mut header = [0; 512];
+    let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    put(0, name);
+    put(100, "0000644\0");
+    put(108, "0000000\0");
+    put(116, "0000000\0");
+    put(124, &format!("{size:011o}\0"));
+    put(136, "00000000000\0");
+    put(148, "        0");
+    put(257, "ustar\x0000");
+    let sum: u32 = header.iter().map(|b| u32::from(*b)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    header
+}
+
+fn gzip(data: &[u8]) -> Vec<u8> {
+    let mut packed =
+        GzBuilder::new().mtime(0).write(Vec::with_capacity(data.len() + data.len() / 1000 + 64), Compression::none());
+    packed.write_all(data).and_then(|()| packed.finish()).expect("writing to memory does not fail")
+}
+
+/// Sebastiano Vigna's SplitMix64: bytes that no compressor shortens, the same for the same seed.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_and_size_is_the_same_layer() {
+        let plan = |seed, bytes| LayerPlan { bytes, seed, files: 3 };
+        assert_eq!(gzip(&tar(plan(1, 5000))), gzip(&tar(plan(1, 5000))));
+        assert_ne!(tar(plan(1, 5000)), tar(plan(2, 5000)));
+        assert_ne!(tar(plan(1, 5000))[..512], tar(plan(1, 6000))[..512]);
+    }
+
+    #[test]
+    fn a_layer_is_a_tar_that_tar_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("layer.tar.gz");
+        std::fs::write(&file, gzip(&tar(LayerPlan { bytes: 10_001, seed: 7, files: 3 }))).unwrap();
+        let listed = std::process::Command::new("tar").arg("tzvf").arg(&file).output().unwrap();
+        let text = String::from_utf8(listed.stdout).unwrap();
+        assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+        let sizes: u32 = text.lines().map(|l| l.split_whitespace().nth(2).unwrap().parse::<u32>().unwrap()).sum();
+        assert_eq!((text.lines().count(), sizes), (3, 10_001));
+    }
+}

@@ -1,0 +1,262 @@
+//! The way to the registry: an HTTP proxy that is as slow as told and breaks as told, both changeable while bytes flow.
+//!
+//! It speaks HTTP/1.1 with one request per connection, GET and HEAD only, which is all a pull needs; pushes go straight to the
+//! registry. The rate holds for each response, so a pull of three layers at once gets three times as much.
+
+use std::io::{self, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::set_socket_linger;
+
+use crate::clock;
+use crate::http::{Head, Server, Stop, lock};
+
+/// Bodies below this pass whole: manifests and configs arrive, and a fault of the middle hits a layer.
+const SMALL: u64 = 64 * 1024;
+
+/// Bytes are paced in slices of this length.
+const SLICE: Duration = Duration::from_millis(20);
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// Everything is answered 401 Unauthorized.
+    Unauthorized,
+    /// Everything is answered 404 Not Found.
+    NotFound,
+    /// Blobs are answered 429 Too Many Requests.
+    TooManyRequests,
+    /// Everything is answered 503 Service Unavailable.
+    Unavailable,
+    /// A TCP reset half way through a layer; containerd gives up.
+    Reset,
+    /// The connection closes half way through a layer, and half way through the rest; containerd resumes and succeeds.
+    Close,
+    /// Half a layer, then silence, until the fault changes.
+    Stall,
+    /// One byte in the middle of a layer is wrong.
+    Corrupt,
+    /// Answers for manifests come this much later.
+    SlowManifest(Duration),
+}
+
+/// A request that was answered, as a test may want to count them.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// `GET` or `HEAD`.
+    pub method: String,
+    /// The path.
+    pub path: String,
+    /// The status, 0 when there was no answer.
+    pub status: u16,
+    /// Bytes of the body that were sent on.
+    pub bytes: u64,
+}
+
+/// A running link. Dropping it closes every connection.
+#[derive(Debug)]
+pub struct Link {
+    server: Server,
+    way: Arc<Way>,
+}
+
+impl Link {
+    /// Listens on a free port in front of the registry at `upstream`.
+    #[must_use]
+    pub fn start(upstream: u16) -> Self {
+        let state = State { rate: None, fault: Fault::None, answered: Vec::new() };
+        let way = Arc::new(Way { upstream, state: Mutex::new(state) });
+        let taken = way.clone();
+        Self { server: Server::start(move |client, stop| taken.carry(client, stop)), way }
+    }
+
+    /// Where it listens on 127.0.0.1.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.server.port
+    }
+
+    /// Bytes per second of each response from now on; `None` is without limit.
+    pub fn set_rate(&self, rate: Option<u64>) {
+        lock(&self.way.state).rate = rate;
+    }
+
+    /// What goes wrong from now on. Answers under way notice [`Fault::Stall`] and [`Fault::SlowManifest`] being lifted.
+    pub fn set_fault(&self, fault: Fault) {
+        lock(&self.way.state).fault = fault;
+    }
+
+    /// What was answered so far, in the order of the answers' ends.
+    #[must_use]
+    pub fn answered(&self) -> Vec<Answered> {
+        lock(&self.way.state).answered.clone()
+    }
+}
+
+#[derive(Debug)]
+struct Way {
+    upstream: u16,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    rate: Option<u64>,
+    fault: Fault,
+    answered: Vec<Answered>,
+}
+
+impl Way {
+    /// One connection, one request.
+    fn carry(&self, client: TcpStream, stop: &Stop) -> io::Result<()> {
+        let Some(request) = Head::read(&mut BufReader::new(&client))? else { return Ok(()) };
+        let mut answered = Answered { method: request.word(0).into(), path: request.word(1).into(), status: 0, bytes: 0 };
+        let carried = self.answer(&client, request, stop, &mut answered);
+        lock(&self.state).answered.push(answered);
+        carried
+    }
+
+    fn answer(&self, mut client: &TcpStream, mut request: Head, stop: &Stop, done: &mut Answered) -> io::Result<()> {
+        let fault = self.fault();
+        let (blob, manifest) = (request.word(1).contains("/blobs/"), request.word(1).contains("/manifests/"));
+        if let Some((status, extra)) = refusal(fault, blob) {
+            done.status = status;
+            return client.write_all(&refused(status, extra, done.method == "HEAD"));
+        }
+        if let Fault::SlowManifest(time) = fault
+            && manifest
+        {
+            self.hold(stop, fault, time);
+        }
+        request.set("Connection", "close");
+        let resumed = request.get("range").is_some();
+        let mut upstream = TcpStream::connect(("127.0.0.1", self.upstream))?;
+        upstream.write_all(&request.to_bytes())?;
+        let mut upstream = BufReader::new(upstream);
+        let Some(mut response) = Head::read(&mut upstream)? else { return Ok(()) };
+        response.set("Connection", "close");
+        done.status = response.word(1).parse().unwrap_or(0);
+        client.write_all(&response.to_bytes())?;
+        if done.method == "HEAD" {
+            return Ok(());
+        }
+        let size = response.content_length().unwrap_or(u64::MAX);
+        let layer = blob && done.status < 300 && (SMALL..u64::MAX).contains(&size);
+        self.body(
+            client,
+            &mut upstream.take(size),
+            Body { size, resumed, fault: if layer { fault } else { Fault::None } },
+            stop,
+            done,
+        )
+    }
+
+    fn body(&self, client: &TcpStream, from: &mut impl Read, body: Body, stop: &Stop, done: &mut Answered) -> io::Result<()> {
+        let half = body.size / 2;
+        let bytes = &mut done.bytes;
+        match body.fault {
+            Fault::Reset => {
+                self.pass(client, from, if body.resumed { 0 } else { half }, bytes, stop)?;
+                set_socket_linger(client, Some(Duration::ZERO))?;
+                Ok(())
+            }
+            Fault::Close => self.pass(client, from, half, bytes, stop),
+            Fault::Stall => {
+                self.pass(client, from, half, bytes, stop)?;
+                self.hold(stop, Fault::Stall, Duration::MAX);
+                self.pass(client, from, u64::MAX, bytes, stop)
+            }
+            Fault::Corrupt => {
+                self.pass(client, from, half, bytes, stop)?;
+                let mut one = [0];
+                from.read_exact(&mut one)?;
+                self.pass(client, &mut &[!one[0]][..], 1, bytes, stop)?;
+                self.pass(client, from, u64::MAX, bytes, stop)
+            }
+            Fault::None
+            | Fault::Unauthorized
+            | Fault::NotFound
+            | Fault::TooManyRequests
+            | Fault::Unavailable
+            | Fault::SlowManifest(_) => self.pass(client, from, u64::MAX, bytes, stop),
+        }
+    }
+
+    /// Copies up to `limit` bytes at the rate of the moment.
+    fn pass(&self, mut to: &TcpStream, from: &mut impl Read, limit: u64, done: &mut u64, stop: &Stop) -> io::Result<()> {
+        let mut slice = vec![0; 256 * 1024];
+        let (mut left, mut due) = (limit, Instant::now());
+        while left > 0 && !stop.load(std::sync::atomic::Ordering::Acquire) {
+            let rate = lock(&self.state).rate;
+            let want = rate.map_or(slice.len() as u64, |r| (r / 50).clamp(1, slice.len() as u64)).min(left);
+            let got = from.read(&mut slice[..usize::try_from(want).expect("a slice fits")])?;
+            if got == 0 {
+                break;
+            }
+            to.write_all(&slice[..got])?;
+            (left, *done) = (left - got as u64, *done + got as u64);
+            if let Some(rate) = rate {
+                due = due.max(Instant::now().checked_sub(SLICE * 5).unwrap_or(due))
+                    + Duration::from_secs_f64(got as f64 / rate as f64);
+                clock::pause(due.saturating_duration_since(Instant::now()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits while the fault lasts, at most for a time, at most until the link ends.
+    fn hold(&self, stop: &Stop, fault: Fault, time: Duration) {
+        let begin = Instant::now();
+        while self.fault() == fault && begin.elapsed() < time && !stop.load(std::sync::atomic::Ordering::Acquire) {
+            clock::pause(SLICE);
+        }
+    }
+
+    fn fault(&self) -> Fault {
+        lock(&self.state).fault
+    }
+}
+
+/// How a body is to be sent.
+struct Body {
+    size: u64,
+    resumed: bool,
+    fault: Fault,
+}
+
+/// Status and extra header of a fault that refuses.
+const fn refusal(fault: Fault, blob: bool) -> Option<(u16, &'static str)> {
+    match fault {
+        Fault::Unauthorized => Some((401, "WWW-Authenticate: Basic realm=\"link\"\r\n")),
+        Fault::NotFound => Some((404, "")),
+        Fault::TooManyRequests if blob => Some((429, "Retry-After: 30\r\n")),
+        Fault::Unavailable => Some((503, "")),
+        Fault::None
+        | Fault::TooManyRequests
+        | Fault::Reset
+        | Fault::Close
+        | Fault::Stall
+        | Fault::Corrupt
+        | Fault::SlowManifest(_) => None,
+    }
+}
+
+/// A refusal in the form of the distribution specification.
+fn refused(status: u16, extra: &str, head: bool) -> Vec<u8> {
+    let code = match status {
+        401 => "UNAUTHORIZED",
+        404 => "MANIFEST_UNKNOWN",
+        429 => "TOOMANYREQUESTS",
+        _ => "UNAVAILABLE",
+    };
+    let body = format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":\"refused on purpose\"}}]}}");
+    let head_text = format!(
+        "HTTP/1.1 {status} {code}\r\n{extra}Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    (head_text + if head { "" } else { &body }).into_bytes()
+}

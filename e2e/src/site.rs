@@ -1,0 +1,88 @@
+//! A whole site in one value: registry, slow link, containerd, collector and agent, started in that order and ended in the other.
+
+use crate::containerd::Containerd;
+use crate::image::{self, Form, Image, LayerPlan};
+use crate::link::Link;
+use crate::pulltrace::{Agent, Collector};
+use crate::registry::Registry;
+use crate::tools::{Need, Tools, Version};
+use crate::truth::Truth;
+
+/// Bytes per second of the usual slow link, for each response.
+pub const SLOW: u64 = 2_000_000;
+
+/// The registry name that images of a site have in containerd.
+pub const REGISTRY: &str = "slow.test";
+
+/// What watches and what is watched. Fields are in the order in which they end.
+#[derive(Debug)]
+pub struct Site {
+    /// Reports to the collector.
+    pub agent: Agent,
+    /// Receives from the agent.
+    pub collector: Collector,
+    /// Witnesses of the containerd.
+    pub truth: Truth,
+    /// Pulls through the link.
+    pub containerd: Containerd,
+    /// [`REGISTRY`] in the containerd; 2 MB/s for each response at first.
+    pub link: Link,
+    /// Behind the link.
+    pub registry: Registry,
+    /// The tools it all was started with.
+    pub tools: Tools,
+}
+
+impl Site {
+    /// Starts a site whose containerd is of this version, or says by name why it cannot be and returns nothing.
+    #[must_use]
+    pub fn start(test: &str, version: Version) -> Option<Self> {
+        let tools = Tools::find(test, &[Need::Root, Need::Containerd(version), Need::Registry, Need::Pulltrace])?;
+        Some(Self::with(tools, version, &[]))
+    }
+
+    /// As [`Site::start`], with a collector that has more environment variables, and tools that were found already.
+    #[must_use]
+    pub fn with(tools: Tools, version: Version, collector: &[(&str, &str)]) -> Self {
+        let registry = Registry::start(&tools);
+        let link = Link::start(registry.port());
+        link.set_rate(Some(SLOW));
+        let containerd = Containerd::start(&tools, version);
+        containerd.map(REGISTRY, link.port());
+        let truth = Truth::watch(&containerd);
+        let collector = Collector::start(collector);
+        let agent = Agent::start("node-1", &containerd.socket(), &collector.endpoint(), &[]);
+        agent.until_ready();
+        Self { agent, collector, truth, containerd, link, registry, tools }
+    }
+
+    /// Pushes an image with an OCI index.
+    #[must_use]
+    pub fn push(&self, name: &str, plans: &[LayerPlan]) -> Image {
+        image::push(&self.registry, name, plans, Form::OciIndex)
+    }
+}
+
+/// The full name under which containerd pulls an image of a site.
+#[must_use]
+pub fn reference(image: &Image) -> String {
+    format!("{REGISTRY}/{}", image.name)
+}
+
+/// Makes one test for each containerd from one scenario, a function of the test's name and the version: `on_containerd!(it_works:
+/// V1_7, V2_1)` makes the tests `it_works::V1_7` and `it_works::V2_1` of the function `it_works`.
+#[macro_export]
+macro_rules! on_containerd {
+    ($scenario:ident: $($version:ident),+) => {
+        mod $scenario {
+            $(
+                #[test]
+                #[expect(non_snake_case, reason = "the version's name is the test's name")]
+                fn $version() {
+                    let test = concat!(stringify!($scenario), "::", stringify!($version));
+                    super::$scenario(test, $crate::tools::Version::$version);
+                }
+            )+
+        }
+    };
+}

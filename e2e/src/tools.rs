@@ -1,0 +1,136 @@
+//! Where the tools of `tools.sh` are, and what to say when one is missing.
+//!
+//! A test asks for what it needs by name. On a machine that lacks it, the test prints `SKIPPED <test>: <what is missing>` past the
+//! test harness (which hides the output of tests that pass), so that a skip is never taken for a pass.
+
+use std::fmt;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The releases of containerd the live tests run against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// Debian 12's: pulls by the client library, no content events.
+    V1_6,
+    /// Debian 13's: as 1.6.
+    V1_7,
+    /// Pulls by the transfer service, content events, one download limit for all pulls.
+    V2_1,
+    /// The newest, from its Go module.
+    V2_4,
+}
+
+impl Version {
+    /// Whether it tells of every committed blob by an event (`/content/create`).
+    #[must_use]
+    pub const fn has_content_events(self) -> bool {
+        matches!(self, Self::V2_1 | Self::V2_4)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V1_6 => "1.6",
+            Self::V1_7 => "1.7",
+            Self::V2_1 => "2.1",
+            Self::V2_4 => "2.4",
+        })
+    }
+}
+
+/// One thing a test cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// This process must be root: containerd mounts.
+    Root,
+    /// A containerd of this version and its `ctr`.
+    Containerd(Version),
+    /// `docker-registry`.
+    Registry,
+    /// A stock OpenTelemetry Collector, `otelcol`.
+    Otelcol,
+    /// The built `pulltrace-agent` and `pulltrace-collector` beside the test.
+    Pulltrace,
+}
+
+/// The folders the tools are in. Only to be had through [`Tools::find`].
+#[derive(Debug, Clone)]
+pub struct Tools {
+    folder: PathBuf,
+}
+
+impl Tools {
+    /// The tools, if everything needed is there; else says by name what is not, and the test returns.
+    #[must_use]
+    pub fn find(test: &str, needs: &[Need]) -> Option<Self> {
+        Self::look(needs).inspect_err(|missing| drop(writeln!(std::io::stderr(), "SKIPPED {test}: {missing}"))).ok()
+    }
+
+    /// The tools, if everything needed is there.
+    ///
+    /// # Errors
+    /// What is missing, by name.
+    pub fn look(needs: &[Need]) -> Result<Self, String> {
+        let tools = Self { folder: folder() };
+        let missing: Vec<String> = needs.iter().filter_map(|n| tools.missing(*n)).collect();
+        if missing.is_empty() { Ok(tools) } else { Err(missing.join(", ")) }
+    }
+
+    /// A program of a containerd release.
+    #[must_use]
+    pub fn containerd(&self, version: Version, program: &str) -> PathBuf {
+        self.folder.join(format!("containerd-{version}/bin")).join(program)
+    }
+
+    /// Any other program.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.join("bin").join(name)
+    }
+
+    fn missing(&self, need: Need) -> Option<String> {
+        let lacks = |path: PathBuf, name: &str| (!path.is_file()).then(|| format!("no {name}"));
+        match need {
+            Need::Root => (!rustix::process::geteuid().is_root()).then(|| "not root".to_owned()),
+            Need::Containerd(version) => (!self.is_containerd(version)).then(|| format!("no containerd {version}")),
+            Need::Registry => lacks(self.program("docker-registry"), "docker-registry"),
+            Need::Otelcol => lacks(self.program("otelcol"), "otelcol"),
+            Need::Pulltrace => ["pulltrace-agent", "pulltrace-collector"].into_iter().find_map(|name| lacks(built(name), name)),
+        }
+    }
+
+    /// A folder may hold another release than its name says; the program itself knows.
+    fn is_containerd(&self, version: Version) -> bool {
+        let told = Command::new(self.containerd(version, "containerd")).arg("--version").output();
+        told.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains(&format!(" {version}.")))
+            && self.containerd(version, "ctr").is_file()
+    }
+}
+
+/// A program of this workspace: in `$PULLTRACE_BINARIES` if that is set, else as built for these tests, beside the folder of the test
+/// executables.
+#[must_use]
+pub fn built(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap_or_default();
+    let beside = || test.parent().and_then(Path::parent).unwrap_or(Path::new(".")).to_owned();
+    std::env::var_os("PULLTRACE_BINARIES").map_or_else(beside, PathBuf::from).join(name)
+}
+
+fn folder() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/pulltrace-tools");
+    std::env::var_os("PULLTRACE_TOOLS").map_or_else(home, PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let tools = Tools { folder: PathBuf::from("nowhere") };
+        assert_eq!(tools.missing(Need::Containerd(Version::V1_6)).unwrap(), "no containerd 1.6");
+        assert_eq!(tools.missing(Need::Registry).unwrap(), "no docker-registry");
+    }
+}

@@ -1,0 +1,200 @@
+//! Who speaks for the pulls: the agents, when they were heard last, and which pulls are theirs.
+//!
+//! All times here are the collector's, so that a node's clock can be as wrong as it likes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    LOST_AFTER, SILENT_AFTER,
+    entry::{Entry, Standing},
+    status::NodeStatus,
+};
+use crate::{
+    pull::{Node, NodeName, NodeReport, PullId},
+    time::Timestamp,
+};
+
+/// Name and uid of a node: a node that was made anew under an old name is another one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AgentKey {
+    name: NodeName,
+    uid: Box<str>,
+}
+
+impl AgentKey {
+    pub(super) fn of(node: &Node) -> Self {
+        Self { name: node.name.clone(), uid: node.uid.as_str().into() }
+    }
+}
+
+/// What an agent's silence has come to.
+pub(super) enum Word {
+    /// Three heartbeats are missing.
+    Silent,
+    /// It is not expected back.
+    Gone {
+        /// Since when.
+        at: Timestamp,
+    },
+    /// Pulls of it are still in memory.
+    Remembered,
+    /// Nothing of it was left to know.
+    Forgotten,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Agents {
+    known: BTreeMap<AgentKey, Agent>,
+    /// The next deadline of every agent.
+    deadlines: BTreeSet<(Timestamp, AgentKey)>,
+    connected: usize,
+}
+
+#[derive(Debug)]
+struct Agent {
+    node: Node,
+    report: Option<NodeReport>,
+    heard: Timestamp,
+    presence: Presence,
+    /// When silence comes to the next thing; stands in [`Agents::deadlines`] too.
+    deadline: Timestamp,
+    /// Pulls whose last report has no ending.
+    open: BTreeSet<PullId>,
+    /// Pulls that ended or were lost, by when that became known.
+    ended: BTreeSet<(Timestamp, PullId)>,
+    pulls: usize,
+    stale: usize,
+}
+
+/// Any word leads back to `Connected`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Connected,
+    Silent,
+    Gone,
+}
+
+impl Agents {
+    /// Notes that an agent spoke; `false` if it is a new one and `max` are known already.
+    pub(super) fn hear(&mut self, key: &AgentKey, node: &Node, max: usize, now: Timestamp) -> bool {
+        if !self.known.contains_key(key) && self.known.len() >= max {
+            return false;
+        }
+        let agent = self.known.entry(key.clone()).or_insert_with(|| Agent {
+            node: node.clone(),
+            report: None,
+            heard: now,
+            presence: Presence::Gone,
+            deadline: now,
+            open: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            pulls: 0,
+            stale: 0,
+        });
+        self.deadlines.remove(&(agent.deadline, key.clone()));
+        self.connected += usize::from(agent.presence != Presence::Connected);
+        agent.presence = Presence::Connected;
+        agent.heard = now;
+        agent.deadline = now + SILENT_AFTER;
+        if agent.node != *node {
+            agent.node = node.clone();
+        }
+        self.deadlines.insert((agent.deadline, key.clone()));
+        true
+    }
+
+    /// Keeps what an agent says about itself, unless something newer is known.
+    pub(super) fn take_report(&mut self, key: &AgentKey, report: NodeReport) {
+        if let Some(agent) = self.known.get_mut(key)
+            && agent.report.as_ref().is_none_or(|known| known.observed_at <= report.observed_at)
+        {
+            agent.report = Some(report);
+        }
+    }
+
+    /// The next agent whose silence has come to something by now.
+    pub(super) fn overdue(&mut self, now: Timestamp) -> Option<(AgentKey, Word)> {
+        let (at, key) = self.deadlines.first().filter(|(at, _)| *at <= now).cloned()?;
+        self.deadlines.remove(&(at, key.clone()));
+        let agent = self.known.get_mut(&key)?;
+        let (word, presence, again) = match agent.presence {
+            Presence::Connected => (Word::Silent, Presence::Silent, agent.heard + LOST_AFTER),
+            Presence::Silent => (Word::Gone { at }, Presence::Gone, at + LOST_AFTER),
+            Presence::Gone if agent.pulls == 0 => {
+                self.known.remove(&key);
+                return Some((key, Word::Forgotten));
+            }
+            Presence::Gone => (Word::Remembered, Presence::Gone, now + LOST_AFTER),
+        };
+        self.connected -= usize::from(agent.presence == Presence::Connected);
+        agent.presence = presence;
+        agent.deadline = again;
+        self.deadlines.insert((again, key.clone()));
+        Some((key, word))
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// How long an agent has said nothing.
+    pub(super) fn silence(&self, key: &AgentKey, now: Timestamp) -> Duration {
+        self.known.get(key).map_or(Duration::ZERO, |agent| now.since(agent.heard))
+    }
+
+    pub(super) const fn connected(&self) -> usize {
+        self.connected
+    }
+
+    pub(super) fn has_stale(&self, key: &AgentKey) -> bool {
+        self.known.get(key).is_some_and(|agent| agent.stale > 0)
+    }
+
+    /// Pulls of an agent whose last report has no ending.
+    pub(super) fn open(&self, key: &AgentKey) -> impl Iterator<Item = PullId> {
+        self.known.get(key).into_iter().flat_map(|agent| agent.open.iter().copied())
+    }
+
+    /// Pulls of an agent that are in memory.
+    pub(super) fn pulls(&self, key: &AgentKey) -> usize {
+        self.known.get(key).map_or(0, |agent| agent.pulls)
+    }
+
+    pub(super) fn oldest_ended(&self, key: &AgentKey) -> Option<PullId> {
+        self.known.get(key)?.ended.first().map(|(_, id)| *id)
+    }
+
+    pub(super) fn link(&mut self, entry: &Entry) {
+        if let Some(agent) = self.known.get_mut(&entry.agent) {
+            if entry.pull.ending.is_none() {
+                agent.open.insert(entry.pull.id);
+            }
+            if let Some(at) = entry.ended_at() {
+                agent.ended.insert((at, entry.pull.id));
+            }
+            agent.pulls += 1;
+            agent.stale += usize::from(entry.standing == Standing::Stale);
+        }
+    }
+
+    pub(super) fn unlink(&mut self, entry: &Entry) {
+        if let Some(agent) = self.known.get_mut(&entry.agent) {
+            agent.open.remove(&entry.pull.id);
+            if let Some(at) = entry.ended_at() {
+                agent.ended.remove(&(at, entry.pull.id));
+            }
+            agent.pulls -= 1;
+            agent.stale -= usize::from(entry.standing == Standing::Stale);
+        }
+    }
+
+    pub(super) fn statuses(&self) -> Vec<NodeStatus> {
+        let status = |agent: &Agent| {
+            NodeStatus::of(&agent.node, agent.report.as_ref(), agent.heard, agent.presence == Presence::Connected)
+        };
+        self.known.values().map(status).collect()
+    }
+}

@@ -1,0 +1,110 @@
+//! What the board keeps of one pull, and how a new report is merged with an old one.
+
+use std::borrow::Cow;
+
+use super::agents::AgentKey;
+use crate::{
+    pull::{Ending, Layer, Node, Outcome, Pull, Report, TimingSource},
+    time::Timestamp,
+};
+
+/// One pull in memory.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// Where it runs, as said with the last report.
+    pub(super) node: Node,
+    /// Who speaks for it.
+    pub(super) agent: AgentKey,
+    /// As reported last, with bytes that never fell.
+    pub(super) pull: Pull,
+    /// When that report came in, by the collector's clock.
+    pub(super) heard: Timestamp,
+    pub(super) standing: Standing,
+    /// The one sentence, as it was when something changed last.
+    pub(super) sentence: String,
+}
+
+/// What the last report is worth now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It holds. The agent's silence leads to `Stale`, a report with an ending to `Ended`.
+    Current,
+    /// The agent is silent. Any word of it leads back to `Current`, longer silence to `Lost`.
+    Stale,
+    /// It was concluded here that nobody watches this pull: its agent is silent, or no longer counts it. A report about the pull, or a
+    /// heartbeat that counts it, leads back to `Current`.
+    Lost {
+        /// When, by the collector's clock.
+        at: Timestamp,
+        /// Whether the agent is silent; else it forgot the pull.
+        silent: bool,
+    },
+    /// The report itself has an ending. Only [`Outcome::Lost`] leads out again, by a later report.
+    Ended {
+        /// When that report came in, by the collector's clock.
+        at: Timestamp,
+    },
+}
+
+impl Entry {
+    pub(super) fn new(report: Report, now: Timestamp) -> Self {
+        let standing = if report.pull.ending.is_some() { Standing::Ended { at: now } } else { Standing::Current };
+        let agent = AgentKey::of(&report.node);
+        Self { node: report.node, agent, pull: report.pull, heard: now, standing, sentence: String::new() }
+    }
+
+    /// When the end became known here; `None` while the pull runs.
+    pub(super) const fn ended_at(&self) -> Option<Timestamp> {
+        match self.standing {
+            Standing::Current | Standing::Stale => None,
+            Standing::Lost { at, .. } | Standing::Ended { at } => Some(at),
+        }
+    }
+
+    pub(super) const fn is_running(&self) -> bool {
+        self.ended_at().is_none()
+    }
+
+    /// Whether no report can change it any more.
+    pub(super) fn is_final(&self) -> bool {
+        self.pull.ending.as_ref().is_some_and(|e| e.outcome != Outcome::Lost)
+    }
+
+    /// Now by the clock of the node: its last report's time, and what has passed since here.
+    pub(super) fn node_time(&self, now: Timestamp) -> Timestamp {
+        self.pull.observed_at + now.since(self.heard)
+    }
+
+    /// The pull as it may be shown: without speed and estimate when nobody watches it, and lost when that was concluded here.
+    pub(super) fn shown(&self) -> Cow<'_, Pull> {
+        let unwatched = || Pull { bytes_per_sec: None, eta: None, ..self.pull.clone() };
+        match self.standing {
+            Standing::Current | Standing::Ended { .. } => Cow::Borrowed(&self.pull),
+            Standing::Stale => Cow::Owned(unwatched()),
+            Standing::Lost { at, .. } => {
+                let ending = Ending { outcome: Outcome::Lost, at: self.node_time(at), source: TimingSource::Inferred };
+                Cow::Owned(Pull { wait: None, ending: Some(ending), ..unwatched() })
+            }
+        }
+    }
+
+    /// Keeps what an earlier report knew better: bytes that were fetched stay fetched.
+    pub(super) fn merge(&mut self, before: &Self) {
+        for (index, layer) in self.pull.layers.iter_mut().enumerate() {
+            let same_place = before.pull.layers.get(index).filter(|old| old.digest == layer.digest);
+            if let Some(old) = same_place.or_else(|| before.pull.layers.iter().find(|old| old.digest == layer.digest)) {
+                keep_fetched(layer, old);
+            }
+        }
+    }
+}
+
+/// A layer of which this pull fetched bytes stays one that it fetched.
+fn keep_fetched(layer: &mut Layer, old: &Layer) {
+    if old.cached || old.fetched == 0 {
+        return;
+    }
+    layer.size = layer.size.max(old.fetched);
+    layer.fetched = if layer.cached && layer.is_complete() { layer.size } else { layer.fetched.max(old.fetched) };
+    layer.cached = false;
+}

@@ -1,0 +1,173 @@
+//! How fast bytes come, whether they have stopped, and how long it will take.
+//!
+//! containerd writes blobs in steps of 1 MiB (`copyWithBuffer` fills a buffer of that size before each write), so a single look says
+//! little: rates are taken over a window, and silence counts as a stall only when it lasts longer than such a step can explain.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::time::Timestamp;
+
+/// Bytes are averaged over this long, at most.
+const WINDOW: Duration = Duration::from_secs(10);
+/// No rate is told before this much was observed.
+const SHORTEST: Duration = Duration::from_millis(900);
+/// Looks that are kept: the window at ten a second.
+const MAX_SAMPLES: usize = 100;
+/// containerd's step.
+const STEP: u64 = 1 << 20;
+/// No stall is told before this much silence.
+const STALL_AT_LEAST: Duration = Duration::from_secs(10);
+/// A stall is told after this much silence, however slow the link was before.
+const STALL_AT_MOST: Duration = Duration::from_secs(60);
+
+/// What a pull's bytes did over the last seconds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Meter {
+    samples: VecDeque<(Timestamp, u64)>,
+    last_progress: Option<Timestamp>,
+}
+
+impl Meter {
+    /// Notes that `bytes` in total had come at `now`. Numbers that fall are ignored.
+    pub(super) fn note(&mut self, bytes: u64, now: Timestamp) {
+        let newest = self.samples.back().copied();
+        if newest.is_some_and(|(at, had)| bytes < had || now <= at) {
+            return;
+        }
+        if newest.is_none_or(|(_, had)| bytes > had) {
+            self.last_progress = Some(now);
+        }
+        self.samples.push_back((now, bytes));
+        while self.samples.len() > MAX_SAMPLES || self.samples.front().is_some_and(|(at, _)| now.since(*at) > WINDOW) {
+            self.samples.pop_front();
+        }
+    }
+
+    /// When bytes were last seen to arrive.
+    pub(super) const fn last_progress(&self) -> Option<Timestamp> {
+        self.last_progress
+    }
+
+    /// Bytes per second over the window; `None` before enough was seen.
+    pub(super) fn bytes_per_sec(&self) -> Option<u64> {
+        let ((first_at, first), (last_at, last)) = (self.samples.front()?, self.samples.back()?);
+        let span = last_at.since(*first_at);
+        if span < SHORTEST {
+            return None;
+        }
+        let per_sec = u128::from(last - first) * 1_000_000_000 / span.as_nanos().max(1);
+        u64::try_from(per_sec).ok()
+    }
+
+    /// How much silence is a stall: three times what one of containerd's steps takes at the present rate, within bounds.
+    pub(super) fn stall_after(&self) -> Duration {
+        let step =
+            self.bytes_per_sec().filter(|rate| *rate > 0).map_or(Duration::ZERO, |rate| Duration::from_secs(3 * STEP / rate));
+        step.clamp(STALL_AT_LEAST, STALL_AT_MOST)
+    }
+}
+
+/// What this node has shown about unpacking, in compressed bytes per second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UnpackSpeed(u64);
+
+impl Default for UnpackSpeed {
+    /// A modest disk, until the node has shown its own speed.
+    fn default() -> Self {
+        Self(60_000_000)
+    }
+}
+
+impl UnpackSpeed {
+    /// Learns from one layer. Layers below 1 MiB say more about latency than about speed and are ignored.
+    pub(super) fn learn(&mut self, bytes: u64, took: Duration) {
+        if bytes < STEP || took.is_zero() {
+            return;
+        }
+        let seen = u128::from(bytes) * 1_000_000_000 / took.as_nanos();
+        let mixed = (u128::from(self.0) * 3 + seen) / 4;
+        self.0 = u64::try_from(mixed).unwrap_or(u64::MAX).max(1);
+    }
+
+    /// How long so many compressed bytes take.
+    pub(super) fn time_for(self, bytes: u64) -> Duration {
+        Duration::from_millis(bytes.saturating_mul(1_000) / self.0.max(1))
+    }
+}
+
+/// Time until `remaining` bytes have come at `rate` and the last `tail` bytes are unpacked; `None` without a rate.
+pub(super) fn eta(remaining: u64, rate: Option<u64>, tail: u64, unpack: UnpackSpeed) -> Option<Duration> {
+    let download = match (remaining, rate) {
+        (0, _) => Duration::ZERO,
+        (_, None | Some(0)) => return None,
+        (remaining, Some(rate)) => Duration::from_millis(remaining.saturating_mul(1_000) / rate),
+    };
+    Some(download.saturating_add(unpack.time_for(tail)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn steady_steps_of_a_mebibyte_give_the_links_rate() {
+        let mut meter = Meter::default();
+        (0..20).for_each(|i| meter.note(i * STEP, at(500 * i)));
+        assert_eq!(meter.bytes_per_sec(), Some(2 * STEP));
+    }
+
+    #[test]
+    fn a_first_look_is_no_rate() {
+        let mut meter = Meter::default();
+        meter.note(STEP, at(0));
+        meter.note(2 * STEP, at(500));
+        assert_eq!(meter.bytes_per_sec(), None);
+    }
+
+    #[test]
+    fn silence_lowers_the_rate_and_keeps_the_time_of_the_last_byte() {
+        let mut meter = Meter::default();
+        meter.note(0, at(0));
+        meter.note(STEP, at(1_000));
+        (2..12).for_each(|s| meter.note(STEP, at(s * 1_000)));
+        assert_eq!((meter.bytes_per_sec(), meter.last_progress()), (Some(0), Some(at(1_000))));
+    }
+
+    #[test]
+    fn a_slow_link_is_given_the_time_that_a_step_takes() {
+        let mut fast = Meter::default();
+        (0..5).for_each(|i| fast.note(i * 10 * STEP, at(1_000 * i)));
+        assert_eq!(fast.stall_after(), STALL_AT_LEAST);
+        let mut slow = Meter::default();
+        slow.note(0, at(0));
+        slow.note(STEP, at(10_000));
+        assert_eq!(slow.stall_after(), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn numbers_that_fall_do_not_disturb() {
+        let mut meter = Meter::default();
+        [(5, 0), (3, 1_000), (10, 2_000)].into_iter().for_each(|(bytes, ms)| meter.note(bytes, at(ms)));
+        assert_eq!(meter.bytes_per_sec(), Some(2));
+    }
+
+    #[test]
+    fn the_estimate_counts_download_and_unpacking() {
+        let speed = UnpackSpeed(10);
+        assert_eq!(eta(100, Some(10), 20, speed), Some(Duration::from_secs(12)));
+        assert_eq!(eta(100, None, 20, speed), None);
+        assert_eq!(eta(0, None, 20, speed), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn the_node_teaches_its_own_speed() {
+        let mut speed = UnpackSpeed::default();
+        (0..20).for_each(|_| speed.learn(200 * STEP, Duration::from_secs(1)));
+        let seconds = speed.time_for(200 * STEP).as_secs_f64();
+        assert!((0.9..1.1).contains(&seconds), "{seconds}");
+    }
+}

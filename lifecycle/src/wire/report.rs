@@ -1,0 +1,340 @@
+//! From one log record of ours to a report: every attribute is read by its name and type and held to its bounds, and the first that does
+//! not fit refuses the record. The mirror of [`super::encode`].
+//!
+//! Order does not matter; of an attribute that stands twice the last counts; attributes without a name here are ignored.
+
+use std::{str::FromStr, time::Duration};
+
+use super::{
+    MAX_ATTRIBUTES, MAX_BYTES, MAX_LAYERS, MAX_MESSAGE, MAX_TEXT, Reason, Said,
+    reject::Refusal,
+    view::{Value, fields, optional, repeated},
+};
+use crate::{
+    image::{Digest, ImageRef},
+    names,
+    pull::{Ending, Failure, Interval, Layer, LayerState, Node, NodeReport, Outcome, Pull, PullId, Report, TimingSource, Wait},
+    time::Timestamp,
+};
+
+/// The fields of a `LogRecord` that carry something of ours.
+pub(super) struct Record<'a> {
+    event: &'a [u8],
+    trace_id: &'a [u8],
+    nanos: u64,
+    attributes: Attributes<'a>,
+}
+
+impl<'a> Record<'a> {
+    /// `LogRecord`: time_unix_nano = 1, attributes = 6, trace_id = 9, event_name = 12.
+    pub(super) fn read(record: &'a [u8]) -> Result<Self, Refusal> {
+        let mut read = Self { event: &[], trace_id: &[], nanos: 0, attributes: Attributes::default() };
+        for field in fields(record) {
+            match field.map_err(|_| malformed("a log record"))? {
+                (1, Value::Fixed64(nanos)) => read.nanos = nanos,
+                (6, Value::Bytes(attribute)) => read.attributes.add(attribute)?,
+                (9, Value::Bytes(id)) => read.trace_id = id,
+                (12, Value::Bytes(name)) => read.event = name,
+                (1 | 6 | 9 | 12, _) => return Err(malformed("a log record")),
+                _ => {}
+            }
+        }
+        Ok(read)
+    }
+
+    /// Whether it is about a pull or a node.
+    pub(super) fn is_report(&self) -> bool {
+        self.is_pull() || self.is_node()
+    }
+
+    fn is_pull(&self) -> bool {
+        [names::EVENT_STARTED, names::EVENT_PROGRESS, names::EVENT_FINISHED].iter().any(|name| name.as_bytes() == self.event)
+    }
+
+    fn is_node(&self) -> bool {
+        self.event == names::EVENT_NODE.as_bytes()
+    }
+}
+
+/// Reads a record that [is a report](Record::is_report).
+pub(super) fn said(record: &Record<'_>, node: &Node) -> Result<Said, Refusal> {
+    let observed_at = time("the time of a log record", record.nanos)?;
+    let attributes = &record.attributes;
+    if record.is_node() {
+        return Ok(Said::Node(NodeReport {
+            node: node.clone(),
+            observed_at,
+            agent_version: attributes.text(names::AGENT_VERSION, MAX_TEXT)?.unwrap_or_default().to_owned(),
+            runtime_reachable: required(names::AGENT_REACHABLE, attributes.boolean(names::AGENT_REACHABLE)?)?,
+            active_pulls: required(names::AGENT_ACTIVE, attributes.int(names::AGENT_ACTIVE)?)?,
+            dropped_progress: attributes.int(names::AGENT_DROPPED_PROGRESS)?.unwrap_or(0),
+            dropped_outcomes: attributes.int(names::AGENT_DROPPED_OUTCOMES)?.unwrap_or(0),
+        }));
+    }
+    let id = PullId::from_bytes(record.trace_id).ok_or(Refusal::new(Reason::BadId, "the trace id of a log record"))?;
+    Ok(Said::Pull(Report { node: node.clone(), pull: pull(id, observed_at, attributes)? }))
+}
+
+/// The node that a `Resource` (attributes = 1) speaks for.
+pub(super) fn node_of(resource: &[u8]) -> Result<Node, Refusal> {
+    let mut attributes = Attributes::default();
+    for attribute in repeated(resource, 1) {
+        attributes.add(attribute.map_err(|_| malformed("the resource"))?)?;
+    }
+    let text = |name| attributes.text(name, MAX_TEXT).map(|text| text.unwrap_or_default().to_owned());
+    let uid = text(names::NODE_UID)?;
+    Ok(Node {
+        name: required(names::NODE_NAME, attributes.parsed(names::NODE_NAME, Reason::BadName)?)?,
+        uid: required(names::NODE_UID, (!uid.is_empty()).then_some(uid))?,
+        cluster: text(names::CLUSTER_NAME)?,
+        runtime_name: text(names::RUNTIME_NAME)?,
+        runtime_version: text(names::RUNTIME_VERSION)?,
+    })
+}
+
+fn pull(id: PullId, observed_at: Timestamp, attributes: &Attributes<'_>) -> Result<Pull, Refusal> {
+    let text = |name| attributes.text(name, MAX_TEXT).map(|text| text.map(str::to_owned));
+    Ok(Pull {
+        id,
+        sequence: required(names::PULL_SEQUENCE, attributes.int(names::PULL_SEQUENCE)?)?,
+        namespace: required(names::CONTAINERD_NAMESPACE, text(names::CONTAINERD_NAMESPACE)?)?,
+        image: image(attributes)?,
+        digest: attributes.parsed(names::IMAGE_DIGEST, Reason::BadDigest)?,
+        snapshotter: text(names::SNAPSHOTTER)?.unwrap_or_default(),
+        phase: required(names::PULL_PHASE, attributes.parsed(names::PULL_PHASE, Reason::UnknownWord)?)?,
+        wait: wait(attributes)?,
+        ending: ending(attributes)?,
+        started_at: required(names::PULL_STARTED_AT, attributes.time(names::PULL_STARTED_AT)?)?,
+        resolved_at: attributes.time(names::PULL_RESOLVED_AT)?,
+        observed_at,
+        total_known: required(names::PULL_TOTAL_KNOWN, attributes.boolean(names::PULL_TOTAL_KNOWN)?)?,
+        bytes_per_sec: attributes.bytes(names::PULL_BYTES_PER_SEC)?,
+        eta: attributes.int(names::PULL_ETA)?.map(Duration::from_nanos),
+        layers: layers(attributes)?,
+    })
+}
+
+/// A name that does not read back as it was written is one of which only registry and repository are known.
+fn image(attributes: &Attributes<'_>) -> Result<Option<ImageRef>, Refusal> {
+    let Some(text) = attributes.any_text(names::IMAGE_NAME)? else { return Ok(None) };
+    let bad = |_| Refusal::new(Reason::BadName, names::IMAGE_NAME);
+    let image: ImageRef = text.parse().map_err(bad)?;
+    if image.to_string() == text {
+        return Ok(Some(image));
+    }
+    ImageRef::repository_only(image.registry(), image.repository()).map(Some).map_err(bad)
+}
+
+fn ending(attributes: &Attributes<'_>) -> Result<Option<Ending>, Refusal> {
+    let outcome = match attributes.any_text(names::PULL_OUTCOME)? {
+        None => return Ok(None),
+        Some("ready") => Outcome::Ready,
+        Some("canceled") => Outcome::Canceled,
+        Some("lost") => Outcome::Lost,
+        Some("failed") => Outcome::Failed(Failure {
+            class: required(names::ERROR_TYPE, attributes.parsed(names::ERROR_TYPE, Reason::UnknownWord)?)?,
+            message: attributes.text(names::ERROR_MESSAGE, MAX_MESSAGE)?.unwrap_or_default().to_owned(),
+        }),
+        Some(_) => return Err(Refusal::new(Reason::UnknownWord, names::PULL_OUTCOME)),
+    };
+    let at = required(names::PULL_ENDED_AT, attributes.time(names::PULL_ENDED_AT)?)?;
+    let source = attributes.parsed(names::TIMING_SOURCE, Reason::UnknownWord)?.unwrap_or_default();
+    Ok(Some(Ending { outcome, at, source }))
+}
+
+fn wait(attributes: &Attributes<'_>) -> Result<Option<Wait>, Refusal> {
+    let Some(kind) = attributes.any_text(names::PULL_WAIT)? else { return Ok(None) };
+    let since = required(names::PULL_WAIT_SINCE, attributes.time(names::PULL_WAIT_SINCE)?)?;
+    Ok(Some(match kind {
+        "download_slot" => Wait::DownloadSlot { since },
+        "stalled" => Wait::Stalled { since },
+        "retrying" => Wait::Retrying { since },
+        "layer_lock" => Wait::LayerLock {
+            since,
+            holder: required(names::PULL_WAIT_HOLDER, attributes.parsed(names::PULL_WAIT_HOLDER, Reason::BadId)?)?,
+            layer: required(names::PULL_WAIT_LAYER, attributes.parsed(names::PULL_WAIT_LAYER, Reason::BadDigest)?)?,
+        },
+        _ => return Err(Refusal::new(Reason::UnknownWord, names::PULL_WAIT)),
+    }))
+}
+
+fn layers(attributes: &Attributes<'_>) -> Result<Vec<Layer>, Refusal> {
+    let digests: Vec<Digest> = attributes.words(names::LAYERS_DIGEST, Reason::BadDigest)?;
+    let count = digests.len();
+    let media_types = of_length(count, names::LAYERS_MEDIA_TYPE, attributes.texts(names::LAYERS_MEDIA_TYPE)?)?;
+    let sizes = of_length(count, names::LAYERS_SIZE, attributes.ints(names::LAYERS_SIZE)?)?;
+    let fetched = of_length(count, names::LAYERS_OFFSET, attributes.ints(names::LAYERS_OFFSET)?)?;
+    let states: Vec<LayerState> = attributes.words(names::LAYERS_STATE, Reason::UnknownWord)?;
+    let states = of_length(count, names::LAYERS_STATE, states)?;
+    let cached = of_length(count, names::LAYERS_CACHED, attributes.booleans(names::LAYERS_CACHED)?)?;
+    let downloads =
+        attributes.intervals(count, [names::LAYERS_DOWNLOAD_START, names::LAYERS_DOWNLOAD_END, names::LAYERS_DOWNLOAD_SOURCE])?;
+    let unpacks =
+        attributes.intervals(count, [names::LAYERS_UNPACK_START, names::LAYERS_UNPACK_END, names::LAYERS_UNPACK_SOURCE])?;
+    let layers = digests.into_iter().zip(downloads).zip(unpacks).enumerate().map(|(i, ((digest, download), unpack))| {
+        let size = plausible(names::LAYERS_SIZE, sizes[i])?;
+        let fetched = (fetched[i] <= size).then_some(fetched[i]).ok_or(Refusal::new(Reason::OutOfRange, names::LAYERS_OFFSET))?;
+        let media_type = media_types[i].to_owned();
+        Ok(Layer { digest, media_type, size, fetched, cached: cached[i], state: states[i], download, unpack })
+    });
+    layers.collect()
+}
+
+/// An `AnyValue`, as far as the dialect uses it.
+#[derive(Clone, Copy)]
+enum Any<'a> {
+    Text(&'a [u8]),
+    Bool(bool),
+    Int(i64),
+    /// An `ArrayValue`: values = 1.
+    Array(&'a [u8]),
+    Other,
+}
+
+impl<'a> Any<'a> {
+    /// `AnyValue`: string_value = 1, bool_value = 2, int_value = 3, array_value = 5; of several the last counts.
+    fn read(value: &'a [u8]) -> Option<Self> {
+        fields(value).try_fold(Self::Other, |_, field| {
+            Some(match field.ok()? {
+                (1, Value::Bytes(text)) => Self::Text(text),
+                (2, Value::Varint(flag)) => Self::Bool(flag != 0),
+                (3, Value::Varint(number)) => Self::Int(number.cast_signed()),
+                (5, Value::Bytes(values)) => Self::Array(values),
+                _ => Self::Other,
+            })
+        })
+    }
+}
+
+/// The attributes of one record or resource, by name.
+#[derive(Default)]
+struct Attributes<'a>(Vec<(&'a [u8], Any<'a>)>);
+
+impl<'a> Attributes<'a> {
+    /// `KeyValue`: key = 1, value = 2.
+    fn add(&mut self, attribute: &'a [u8]) -> Result<(), Refusal> {
+        if self.0.len() >= MAX_ATTRIBUTES {
+            return Err(Refusal::new(Reason::TooMany, "the attributes of one record"));
+        }
+        let read = || {
+            let key = optional(attribute, 1).ok()?.unwrap_or_default();
+            let value = optional(attribute, 2).ok()?.unwrap_or_default();
+            Some((key, Any::read(value)?))
+        };
+        self.0.push(read().ok_or(malformed("an attribute"))?);
+        Ok(())
+    }
+
+    fn get(&self, name: &str) -> Option<Any<'a>> {
+        self.0.iter().rev().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value)
+    }
+
+    /// A text whose bound its own type knows.
+    fn any_text(&self, name: &'static str) -> Result<Option<&'a str>, Refusal> {
+        self.get(name).map(|value| text(name, value)).transpose()
+    }
+
+    fn text(&self, name: &'static str, max: usize) -> Result<Option<&'a str>, Refusal> {
+        self.any_text(name)?.map(|text| short(name, text, max)).transpose()
+    }
+
+    fn parsed<T: FromStr>(&self, name: &'static str, reason: Reason) -> Result<Option<T>, Refusal> {
+        self.any_text(name)?.map(|text| text.parse().map_err(|_| Refusal::new(reason, name))).transpose()
+    }
+
+    fn boolean(&self, name: &'static str) -> Result<Option<bool>, Refusal> {
+        self.get(name).map(|value| boolean(name, value)).transpose()
+    }
+
+    fn int(&self, name: &'static str) -> Result<Option<u64>, Refusal> {
+        self.get(name).map(|value| int(name, value)).transpose()
+    }
+
+    fn bytes(&self, name: &'static str) -> Result<Option<u64>, Refusal> {
+        self.int(name)?.map(|number| plausible(name, number)).transpose()
+    }
+
+    fn time(&self, name: &'static str) -> Result<Option<Timestamp>, Refusal> {
+        self.int(name)?.map(|nanos| time(name, nanos)).transpose()
+    }
+
+    fn texts(&self, name: &'static str) -> Result<Vec<&'a str>, Refusal> {
+        self.array(name, |value| short(name, text(name, value)?, MAX_TEXT))
+    }
+
+    fn words<T: FromStr>(&self, name: &'static str, reason: Reason) -> Result<Vec<T>, Refusal> {
+        self.array(name, |value| text(name, value)?.parse().map_err(|_| Refusal::new(reason, name)))
+    }
+
+    fn ints(&self, name: &'static str) -> Result<Vec<u64>, Refusal> {
+        self.array(name, |value| int(name, value))
+    }
+
+    fn booleans(&self, name: &'static str) -> Result<Vec<bool>, Refusal> {
+        self.array(name, |value| boolean(name, value))
+    }
+
+    /// Start, end and source of what happened to each layer; a time of 0 is not known.
+    fn intervals(&self, count: usize, [start, end, source]: [&'static str; 3]) -> Result<Vec<Interval>, Refusal> {
+        let known = |nanos: u64| (nanos != 0).then(|| Timestamp::from_nanos(nanos));
+        let starts = of_length(count, start, self.ints(start)?)?;
+        let ends = of_length(count, end, self.ints(end)?)?;
+        let sources: Vec<TimingSource> = of_length(count, source, self.words(source, Reason::UnknownWord)?)?;
+        let times = starts.into_iter().zip(ends).zip(sources);
+        Ok(times.map(|((start, end), source)| Interval { start: known(start), end: known(end), source }).collect())
+    }
+
+    /// The elements of an array; none if the attribute is absent.
+    fn array<T>(&self, name: &'static str, element: impl Fn(Any<'a>) -> Result<T, Refusal>) -> Result<Vec<T>, Refusal> {
+        let Some(value) = self.get(name) else { return Ok(Vec::new()) };
+        let Any::Array(values) = value else { return Err(Refusal::new(Reason::WrongType, name)) };
+        let mut read = Vec::new();
+        for value in repeated(values, 1) {
+            if read.len() >= MAX_LAYERS {
+                return Err(Refusal::new(Reason::TooManyLayers, name));
+            }
+            let value = value.ok().and_then(Any::read).ok_or(malformed(name))?;
+            read.push(element(value)?);
+        }
+        Ok(read)
+    }
+}
+
+fn text<'a>(name: &'static str, value: Any<'a>) -> Result<&'a str, Refusal> {
+    let Any::Text(text) = value else { return Err(Refusal::new(Reason::WrongType, name)) };
+    std::str::from_utf8(text).map_err(|_| malformed(name))
+}
+
+fn short<'a>(name: &'static str, text: &'a str, max: usize) -> Result<&'a str, Refusal> {
+    (text.len() <= max).then_some(text).ok_or(Refusal::new(Reason::TooLong, name))
+}
+
+fn boolean(name: &'static str, value: Any<'_>) -> Result<bool, Refusal> {
+    let Any::Bool(flag) = value else { return Err(Refusal::new(Reason::WrongType, name)) };
+    Ok(flag)
+}
+
+fn int(name: &'static str, value: Any<'_>) -> Result<u64, Refusal> {
+    let Any::Int(number) = value else { return Err(Refusal::new(Reason::WrongType, name)) };
+    u64::try_from(number).map_err(|_| Refusal::new(Reason::OutOfRange, name))
+}
+
+fn plausible(name: &'static str, bytes: u64) -> Result<u64, Refusal> {
+    (bytes <= MAX_BYTES).then_some(bytes).ok_or(Refusal::new(Reason::OutOfRange, name))
+}
+
+fn time(name: &'static str, nanos: u64) -> Result<Timestamp, Refusal> {
+    (nanos != 0).then(|| Timestamp::from_nanos(nanos)).ok_or(Refusal::new(Reason::BadTime, name))
+}
+
+fn of_length<T>(count: usize, name: &'static str, list: Vec<T>) -> Result<Vec<T>, Refusal> {
+    (list.len() == count).then_some(list).ok_or(Refusal::new(Reason::UnequalLengths, name))
+}
+
+fn required<T>(name: &'static str, value: Option<T>) -> Result<T, Refusal> {
+    value.ok_or(Refusal::new(Reason::Missing, name))
+}
+
+const fn malformed(subject: &'static str) -> Refusal {
+    Refusal::new(Reason::Malformed, subject)
+}

@@ -1,0 +1,135 @@
+//! Reads protobuf where it lies: fields as borrowed slices, without building messages. What nobody asks for is not looked at, so a
+//! request of others costs little, and no request can make memory of a few bytes.
+//!
+//! Refuses groups, which OTLP never had, and field numbers and lengths that cannot be.
+
+/// The value of one field, by its wire type.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Value<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    Fixed32,
+    Bytes(&'a [u8]),
+}
+
+/// Bytes that are not protobuf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed(pub(super) &'static str);
+
+/// The fields of one message, in the order in which they lie. Ends after the first error.
+#[derive(Clone)]
+pub(super) struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+pub(super) const fn fields(message: &[u8]) -> Fields<'_> {
+    Fields { rest: message }
+}
+
+/// All values of a repeated message, string or bytes field.
+pub(super) fn repeated(message: &[u8], number: u32) -> impl Iterator<Item = Result<&[u8], Malformed>> {
+    fields(message).filter_map(move |field| match field {
+        Ok((found, Value::Bytes(bytes))) if found == number => Some(Ok(bytes)),
+        Ok((found, _)) if found == number => Some(Err(Malformed("a field has another type"))),
+        Ok(_) => None,
+        Err(error) => Some(Err(error)),
+    })
+}
+
+/// The value of a message, string or bytes field that may be there; the last one counts.
+pub(super) fn optional(message: &[u8], number: u32) -> Result<Option<&[u8]>, Malformed> {
+    repeated(message, number).try_fold(None, |_, found| found.map(Some))
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<(u32, Value<'a>), Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let field = self.field();
+        if field.is_err() {
+            self.rest = &[];
+        }
+        Some(field)
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn field(&mut self) -> Result<(u32, Value<'a>), Malformed> {
+        let key = self.varint()?;
+        let number =
+            u32::try_from(key >> 3).ok().filter(|n| (1..1 << 29).contains(n)).ok_or(Malformed("a field has no number"))?;
+        let value = match key & 7 {
+            0 => Value::Varint(self.varint()?),
+            1 => Value::Fixed64(self.take(8)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))),
+            2 => {
+                let length = self.varint()?;
+                Value::Bytes(self.take(usize::try_from(length).map_err(|_| Malformed("a field is longer than memory"))?)?)
+            }
+            5 => {
+                self.take(4)?;
+                Value::Fixed32
+            }
+            _ => return Err(Malformed("a field has an unknown wire type")),
+        };
+        Ok((number, value))
+    }
+
+    fn varint(&mut self) -> Result<u64, Malformed> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let (byte, rest) = self.rest.split_first().ok_or(Malformed("it ends within a number"))?;
+            self.rest = rest;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                let fits = shift < 63 || *byte <= 1;
+                return fits.then_some(number).ok_or(Malformed("a number is too large"));
+            }
+        }
+        Err(Malformed("a number is too long"))
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Malformed("a field is longer than what is left"))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_in_order_by_their_wire_types() {
+        let message = [0x08, 0x96, 0x01, 0x12, 2, b'h', b'i', 0x19, 1, 0, 0, 0, 0, 0, 0, 0, 0x25, 0, 0, 0, 0];
+        let read: Result<Vec<_>, _> = fields(&message).collect();
+        let expected = vec![(1, Value::Varint(150)), (2, Value::Bytes(b"hi")), (3, Value::Fixed64(1)), (4, Value::Fixed32)];
+        assert_eq!(read, Ok(expected));
+    }
+
+    #[test]
+    fn what_is_not_protobuf_ends_with_an_error_and_not_later() {
+        let cases: [&[u8]; 6] = [
+            &[0x12, 5, b'h'],
+            &[0x08],
+            &[0x0b, 0x0c],
+            &[0x00, 0x01],
+            &[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+            &[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02],
+        ];
+        for case in cases {
+            let read: Vec<_> = fields(case).collect();
+            assert!(matches!(read.as_slice(), [Err(_)]), "{case:?}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_a_field_that_should_stand_once_counts() {
+        assert_eq!(optional(&[0x0a, 1, b'a', 0x0a, 1, b'b'], 1), Ok(Some(b"b".as_slice())));
+        assert_eq!(optional(&[0x0a, 1, b'a'], 2), Ok(None));
+        assert_eq!(optional(&[0x08, 1], 1), Err(Malformed("a field has another type")));
+    }
+}

@@ -1,0 +1,38 @@
+//! `cargo xtask bench`: builds what is shipped and hands over to the program that measures it, `e2e/src/bin/bench/`. Results land in
+//! `bench-results/`, which is not kept in git: a number belongs to the machine it was measured on.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use crate::build::{self, Profile};
+use crate::shell::{Repo, step};
+
+/// What to measure.
+#[derive(clap::Subcommand)]
+pub(crate) enum Bench {
+    /// CPU, wakeups and memory of an agent beside a real containerd that pulls nothing, and what it costs containerd. Needs root
+    AgentIdle {
+        /// How long each half (with and without the agent) is measured
+        #[arg(long, default_value_t = 120)]
+        seconds: u64,
+    },
+}
+
+/// Builds and becomes the benchmark.
+///
+/// # Errors
+/// When building fails or the benchmark cannot be started; one that starts does not return.
+pub(crate) fn run(repo: &Repo, bench: &Bench) -> anyhow::Result<()> {
+    let (binaries, program) = step("build", || {
+        let binaries = build::binaries(repo, Profile::Release)?;
+        Ok((binaries, build::kit(repo, Profile::Quick, "bench")?))
+    })?;
+    let mut command = Command::new(&program);
+    command.current_dir(&repo.root).env("PULLTRACE_BINARIES", binaries).arg("--results").arg(repo.root.join("bench-results"));
+    match bench {
+        Bench::AgentIdle { seconds } => command.args(["agent-idle", "--seconds"]).arg(seconds.to_string()),
+    };
+    Err(command.exec()).with_context(|| format!("cannot start {}", program.display()))
+}

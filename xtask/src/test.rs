@@ -1,0 +1,130 @@
+//! `cargo xtask test`: everything CI runs, and at the end what it came to: how many tests passed, and by name which live tests did not
+//! run because this machine lacks something. A skip is never taken for a pass, so with `--live` a skip is a failure.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+
+use crate::build::{self, Profile};
+use crate::check;
+use crate::shell::{Repo, say, step};
+
+/// What to run.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// A live test that cannot run on this machine is a failure
+    #[arg(long, conflicts_with = "no_live")]
+    live: bool,
+    /// Leave out the tests against a real containerd and a real registry
+    #[arg(long)]
+    no_live: bool,
+}
+
+/// Check, build, tests, live tests.
+///
+/// # Errors
+/// When anything fails; with `--live` also when anything was skipped.
+pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
+    check::run(repo)?;
+    step("build", || build::binaries(repo, Profile::Dev))?;
+    let mut tally = Tally::default();
+    let tests = step("tests", || {
+        let all = ["test", "--workspace", "--exclude", "e2e", "--all-features", "--no-fail-fast"];
+        tally.follow(repo.cargo(&all))
+    });
+    let live = if args.no_live {
+        say("== live tests: left out by --no-live");
+        Ok(())
+    } else {
+        // The binaries once more, because a test build may have put others in their place.
+        step("live tests", || {
+            build::binaries(repo, Profile::Dev)?;
+            let all = ["test", "--package", "e2e", "--no-fail-fast", "--", "--test-threads=2"];
+            tally.follow(repo.cargo(&all))
+        })
+    };
+    for line in tally.summary() {
+        say(line);
+    }
+    tests.and(live)?;
+    ensure!(!args.live || tally.skipped.is_empty(), "--live: {} were skipped", tally.skipped.len());
+    Ok(())
+}
+
+/// What the test programs said.
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: Vec<String>,
+    skipped: Vec<String>,
+}
+
+impl Tally {
+    /// Runs a test command, shows all its output as it comes and keeps count. What the live tests skip is on stderr, past the test
+    /// harness, which hides the output of tests that pass.
+    fn follow(&mut self, mut command: Command) -> anyhow::Result<()> {
+        let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
+        command.stdout(writer.try_clone()?).stderr(writer);
+        let mut child = command.spawn().context("cannot start cargo")?;
+        // Our ends of the pipe; the reader sees the end when the child's are closed too.
+        drop(command);
+        for line in BufReader::new(reader).split(b'\n') {
+            let line = line?;
+            let line = String::from_utf8_lossy(&line);
+            say(&line);
+            self.read(&line);
+        }
+        let status = child.wait()?;
+        ensure!(status.success(), "cargo test ended with {status}");
+        Ok(())
+    }
+
+    /// One line of a test program.
+    fn read(&mut self, line: &str) {
+        if let Some(counts) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) {
+            let passed = counts.1.split_once(" passed").and_then(|(number, _)| number.parse::<usize>().ok());
+            self.passed += passed.unwrap_or_default();
+        } else if let Some(at) = line.find("SKIPPED ") {
+            self.skipped.push(line[at..].trim_end().to_owned());
+        } else if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
+            self.failed.push(name.to_owned());
+        }
+    }
+
+    fn summary(&mut self) -> Vec<String> {
+        self.skipped.sort();
+        self.skipped.dedup();
+        let mut lines = vec!["== summary".to_owned()];
+        lines.extend(self.failed.iter().map(|name| format!("FAILED {name}")));
+        lines.extend(self.skipped.iter().cloned());
+        let Self { passed, failed, skipped } = self;
+        let ran = passed.saturating_sub(skipped.len());
+        lines.push(format!("{ran} passed, {} failed, {} skipped (by name above)", failed.len(), skipped.len()));
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skip_is_named_once_and_not_counted_as_a_pass() {
+        let mut tally = Tally::default();
+        for line in [
+            "test a ... ok",
+            "test b ... SKIPPED b: needs root",
+            "test b ... FAILED",
+            "SKIPPED b: needs root",
+            "test result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out",
+            "test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out",
+        ] {
+            tally.read(line);
+        }
+        assert_eq!(
+            tally.summary(),
+            ["== summary", "FAILED b", "SKIPPED b: needs root", "6 passed, 1 failed, 1 skipped (by name above)"]
+        );
+    }
+}
