@@ -1,6 +1,6 @@
 //! What the operator can set, by flag or environment variable, parsed into what the agent needs. A wrong value is one sentence.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{CommandFactory as _, Parser};
 use lifecycle::pull::{Node, NodeName};
@@ -19,9 +19,8 @@ pub const SOCKETS: [&str; 5] = [
 ];
 
 /// Variables of the collector and of the tools, which may stand in the same environment.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 14] = [
     "PULLTRACE_HTTP_ADDR",
-    "PULLTRACE_METRICS_ADDR",
     "PULLTRACE_OTLP_GRPC_ADDR",
     "PULLTRACE_OTLP_HTTP_ADDR",
     "PULLTRACE_WATCH_NAMESPACES",
@@ -83,6 +82,9 @@ pub struct Args {
     /// File with the key of that certificate (PEM).
     #[arg(long, env = "OTEL_EXPORTER_OTLP_CLIENT_KEY", requires = "otlp_client_certificate")]
     pub otlp_client_key: Option<PathBuf>,
+    /// Address that answers /healthz and /readyz, or `off`.
+    #[arg(long, env = "PULLTRACE_METRICS_ADDR", default_value = "0.0.0.0:9091", value_parser = address)]
+    pub metrics_addr: Address,
     /// What to log: error, warn, info, debug, trace, or a filter like `agent=debug`.
     #[arg(long, env = "PULLTRACE_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
@@ -104,6 +106,17 @@ pub struct Config {
     pub interval: Duration,
     /// Where to send.
     pub endpoint: Endpoint,
+    /// Where to answer probes.
+    pub probes: Address,
+}
+
+/// An address to listen on, if any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Listen here.
+    On(SocketAddr),
+    /// Do not listen.
+    Off,
 }
 
 /// A value that cannot be used; names variable, value and what is allowed.
@@ -142,6 +155,7 @@ impl Args {
             selection: if names.is_empty() { Selection::All } else { Selection::Only(names) },
             interval: self.report_interval,
             endpoint,
+            probes: self.metrics_addr,
         })
     }
 
@@ -187,6 +201,16 @@ fn read(variable: &'static str, file: Option<&PathBuf>) -> Result<Option<Vec<u8>
 fn is_namespace(name: &str) -> bool {
     name.len() <= 76
         && name.split(['-', '_', '.']).all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+/// `host:port`, `:port` for every address of the machine, or `off`.
+fn address(text: &str) -> Result<Address, String> {
+    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    match (text, full.parse()) {
+        ("off", _) => Ok(Address::Off),
+        (_, Ok(address)) => Ok(Address::On(address)),
+        (_, Err(_)) => Err("an address is like 127.0.0.1:9091 or :9091, or off".to_owned()),
+    }
 }
 
 /// A duration as people write it: a number and `ms`, `s` or `m`.

@@ -12,6 +12,7 @@
 pub mod config;
 pub mod containerd;
 mod export;
+pub mod health;
 pub mod logging;
 
 use std::{
@@ -33,7 +34,9 @@ use self::{
     config::Config,
     containerd::{Client, Events, Heard, Stir},
     export::Outbox,
+    health::Health,
 };
+use tokio::net::TcpListener;
 
 /// Questions that are on their way to containerd at the same time.
 const MAX_INQUIRIES: usize = 8;
@@ -48,8 +51,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// A wall clock that differs by more was stepped.
 const STEPPED: Duration = Duration::from_millis(500);
 
-/// Runs until `shutdown` resolves, then delivers what is left for at most five seconds.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) {
+/// Runs until `shutdown` resolves, then delivers what is left for at most five seconds. Probes are answered on `probes`, if there is such.
+pub async fn run(config: Config, probes: Option<TcpListener>, shutdown: impl Future<Output = ()>) {
     let mut clock = Clock::start();
     let version = env!("CARGO_PKG_VERSION");
     let pace = Pace { idle: IDLE_UNWATCHED, active: config.interval / 2 };
@@ -60,6 +63,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) {
     let node = move || who.lock().unwrap_or_else(PoisonError::into_inner).clone();
     tracing::info!(endpoint = config.endpoint.origin(), node = %config.node.name, version, "sending");
     let client = otlp::Client::new(config.endpoint.clone());
+    let health = Arc::new(Health::default());
+    if let Some(listener) = probes {
+        tokio::spawn(health::serve(listener, Arc::clone(&health)));
+    }
     let mut delivery = pin!(export::deliver(Arc::clone(&outbox), client, node, version));
     let mut shutdown = pin!(shutdown);
     let mut link = Link::Down { attempts: 0, retry_at: Timestamp::EPOCH, said: String::new() };
@@ -71,6 +78,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) {
                 Output::Ask(question) => questions.push_back(question),
                 Output::Pull { first, pull } => outbox.pull(first, *pull),
                 Output::Node(report) => {
+                    health.runtime(report.runtime_reachable);
                     report.node.clone_into(&mut speaker.lock().unwrap_or_else(PoisonError::into_inner));
                     outbox.node(report);
                 }

@@ -2,7 +2,10 @@
 
 use std::{env, fs, process::ExitCode};
 
-use agent::{config::Args, logging};
+use agent::{
+    config::{Address, Args},
+    health, logging,
+};
 use anyhow::Context as _;
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,10 +51,17 @@ fn start(args: Args) -> Result<(), Failure> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals").map_err(Failure::Other)?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals").map_err(Failure::Other)?;
+        let probes = match config.probes {
+            Address::Off => None,
+            Address::On(address) => {
+                let told = || format!("PULLTRACE_METRICS_ADDR={address} cannot be listened on");
+                Some(health::listen(address).await.with_context(told).map_err(Failure::Other)?)
+            }
+        };
         let shutdown = async {
             tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
         };
-        agent::run(config, shutdown).await;
+        agent::run(config, probes, shutdown).await;
         Ok(())
     })
 }

@@ -15,7 +15,7 @@ use crate::{
 ///
 /// # Errors
 /// When the output cannot be written to.
-pub async fn write(mut view: View, mut output: impl AsyncWrite + Unpin) -> std::io::Result<()> {
+pub(crate) async fn write(mut view: View, mut output: impl AsyncWrite + Unpin) -> std::io::Result<()> {
     let mut seen = 0;
     while let Some(snapshot) = view.after(seen).await {
         let mut lines = Vec::new();

@@ -17,13 +17,13 @@ use tokio::sync::Notify;
 use crate::metrics::{Metrics, SinkMetrics};
 
 /// Bytes that may wait for one sink.
-pub const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 /// What a waiting request costs beside its bytes.
 const OVERHEAD: usize = 64;
 
 /// All sinks; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Forward {
+pub(crate) struct Forward {
     sinks: Arc<[Arc<Sink>]>,
 }
 
@@ -45,14 +45,18 @@ struct Queue {
 
 impl Forward {
     /// Starts one task for each of these sinks; they end with `stop`.
-    pub fn start(endpoints: Vec<Endpoint>, metrics: &Metrics, stop: impl Fn() -> tokio::sync::watch::Receiver<bool>) -> Self {
+    pub(crate) fn start<F: Future<Output = ()> + Send + 'static>(
+        endpoints: Vec<Endpoint>,
+        metrics: &Metrics,
+        stop: impl Fn() -> F,
+    ) -> Self {
         let sinks: Arc<[_]> = endpoints.into_iter().map(|endpoint| Arc::new(Sink::new(endpoint, metrics))).collect();
         for sink in sinks.iter().cloned() {
-            let mut stop = stop();
+            let stop = stop();
             tokio::spawn(async move {
                 tokio::select! {
                     () = sink.run() => {}
-                    _ = stop.wait_for(|stop| *stop) => {}
+                    () = stop => {}
                 }
             });
         }
@@ -60,14 +64,14 @@ impl Forward {
     }
 
     /// Queues a protobuf request for every sink; never waits.
-    pub fn offer(&self, signal: Signal, request: &Bytes) {
+    pub(crate) fn offer(&self, signal: Signal, request: &Bytes) {
         for sink in self.sinks.iter().filter(|_| !request.is_empty()) {
             sink.offer(signal, request.clone());
         }
     }
 
     /// Whether there is anyone to forward to.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.sinks.is_empty()
     }
 }
@@ -116,7 +120,12 @@ impl Sink {
             match self.client.send(signal, request.clone()).await {
                 Ok(sent) => {
                     if sent.rejected > 0 {
-                        tracing::warn!(sink = self.name, rejected = sent.rejected, message = sent.message, "a sink took only a part");
+                        tracing::warn!(
+                            sink = self.name,
+                            rejected = sent.rejected,
+                            message = sent.message,
+                            "a sink took only a part"
+                        );
                     }
                     return self.metrics.sent();
                 }

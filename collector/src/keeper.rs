@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{metrics::Metrics, snapshot::Snapshot};
 
 /// Requests that may wait for the keeper. When they are so many, receivers answer that they are busy.
-pub const MAILBOX: usize = 1024;
+pub(crate) const MAILBOX: usize = 1024;
 /// Most requests that are taken in between two snapshots.
 const BATCH: usize = 64;
 /// The list of nodes is made anew at most this often.
@@ -27,21 +27,21 @@ const NODES_EVERY: Duration = Duration::from_secs(1);
 
 /// How others reach the keeper and see what it knows.
 #[derive(Clone, Debug)]
-pub struct Keeper {
+pub(crate) struct Keeper {
     mailbox: mpsc::Sender<Vec<Input>>,
     view: View,
 }
 
 /// What readers see.
 #[derive(Clone, Debug)]
-pub struct View {
+pub(crate) struct View {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     urgent: watch::Receiver<u64>,
 }
 
 impl Keeper {
     /// Starts the task. It ends when `stop` does, and with it every view.
-    pub fn start(limits: Limits, epoch: u64, metrics: Metrics, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub(crate) fn start(limits: Limits, epoch: u64, metrics: Metrics, stop: impl Future<Output = ()> + Send + 'static) -> Self {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let (snapshots, view) = watch::channel(Arc::new(Snapshot::new(epoch)));
         let (urgent, urgent_view) = watch::channel(0);
@@ -65,34 +65,34 @@ impl Keeper {
     }
 
     /// Room for one request's reports, taken before anything is done with the request; `None` when the keeper is behind or gone.
-    pub fn reserve(&self) -> Option<mpsc::Permit<'_, Vec<Input>>> {
+    pub(crate) fn reserve(&self) -> Option<mpsc::Permit<'_, Vec<Input>>> {
         self.mailbox.try_reserve().ok()
     }
 
     /// Whether the keeper still takes reports.
-    pub fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         !self.mailbox.is_closed()
     }
 
     /// What readers see.
-    pub const fn view(&self) -> &View {
+    pub(crate) const fn view(&self) -> &View {
         &self.view
     }
 }
 
 impl View {
     /// The present snapshot.
-    pub fn now(&self) -> Arc<Snapshot> {
+    pub(crate) fn now(&self) -> Arc<Snapshot> {
         self.snapshots.borrow().clone()
     }
 
     /// The first snapshot with a revision above `seen`; `None` when the keeper has ended.
-    pub async fn after(&mut self, seen: u64) -> Option<Arc<Snapshot>> {
+    pub(crate) async fn after(&mut self, seen: u64) -> Option<Arc<Snapshot>> {
         self.snapshots.wait_for(|s| s.revision > seen).await.ok().map(|s| s.clone())
     }
 
     /// Waits until a pull appears, ends or leaves with a revision above `seen`; forever when the keeper has ended.
-    pub async fn urgent(&mut self, seen: u64) {
+    pub(crate) async fn urgent(&mut self, seen: u64) {
         if self.urgent.wait_for(|revision| *revision > seen).await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -1,2 +1,63 @@
-//! (being written)
-fn main() {}
+//! `pulltrace-collector`: reads the configuration, binds, runs until SIGTERM or Ctrl-C.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use collector::{
+    config::{Config, ConfigError, LogFormat, LogLevel, unknown_variables},
+    listen::Listeners,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+/// Exit code of a configuration that is wrong (`EX_USAGE`).
+const WRONG_CONFIG: u8 = 64;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let config = match Config::read(std::env::args_os()) {
+        Ok(config) => config,
+        Err(ConfigError::Asked(text)) => {
+            io::stdout().write_all(text.as_bytes())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(ConfigError::Wrong(sentence)) => return fail(&sentence, WRONG_CONFIG),
+    };
+    log(&config);
+    for name in unknown_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
+        tracing::warn!(name, "nobody reads this variable");
+    }
+    let listeners = match Listeners::bind(&config).await {
+        Ok(listeners) => listeners,
+        Err(error) => return fail(&error.to_string(), 1),
+    };
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    collector::run(config, listeners, async move {
+        tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+    })
+    .await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn log(config: &Config) {
+    let level = match config.log_level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr);
+    match config.log_format {
+        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.init(),
+    }
+}
+
+fn fail(sentence: &str, code: u8) -> anyhow::Result<ExitCode> {
+    writeln!(io::stderr(), "{sentence}")?;
+    Ok(ExitCode::from(code))
+}

@@ -3,7 +3,7 @@
 //! Labels are of bounded cardinality: registries beyond an allow-list are `other`, and images, pods, nodes and pulls are never labels.
 //! How the registry is written out is the business of [`exposition`].
 
-pub mod exposition;
+pub(crate) mod exposition;
 
 use std::{
     collections::BTreeSet,
@@ -24,7 +24,7 @@ use prometheus_client::{
 };
 
 /// Registries that get a label of their own when none are configured: the first so many that are seen.
-pub const MAX_REGISTRIES: usize = 50;
+pub(crate) const MAX_REGISTRIES: usize = 50;
 /// The label of all other registries.
 const OTHER: &str = "other";
 /// The label of what nobody knows.
@@ -35,7 +35,7 @@ const BUCKETS: [f64; 14] = [0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 12
 
 /// The collector's metrics; cheap to clone, all clones count together.
 #[derive(Clone)]
-pub struct Metrics(Arc<Inner>);
+pub(crate) struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
@@ -64,7 +64,7 @@ struct Inner {
 
 /// The numbers of one sink of [`crate::forward`].
 #[derive(Clone, Debug)]
-pub struct SinkMetrics {
+pub(crate) struct SinkMetrics {
     queued: Gauge,
     sent: Counter,
     dropped: Family<DropLabels, Counter>,
@@ -79,7 +79,7 @@ impl fmt::Debug for Metrics {
 
 impl Metrics {
     /// All metrics at zero. Only these registries get a label of their own; if none are named, the first [`MAX_REGISTRIES`] that are seen.
-    pub fn new(registries: &[String]) -> Self {
+    pub(crate) fn new(registries: &[String]) -> Self {
         let duration: fn() -> HistogramWithExemplars<TraceLabel> = || HistogramWithExemplars::new(BUCKETS.into_iter());
         let phase_duration: fn() -> Histogram = || Histogram::new(BUCKETS);
         let mut inner = Inner {
@@ -111,7 +111,7 @@ impl Metrics {
     }
 
     /// Counts a pull that ended. One that was taken for lost and ends after all counts under both outcomes.
-    pub fn pull_ended(&self, pull: &Pull) {
+    pub(crate) fn pull_ended(&self, pull: &Pull) {
         let Some(ending) = &pull.ending else { return };
         let registry = self.registry_label(pull);
         let cache = pull.cache_use().map_or(UNKNOWN, |cache| cache.as_str());
@@ -132,7 +132,7 @@ impl Metrics {
     }
 
     /// Takes over what the board counts.
-    pub fn board(&self, board: &Board) {
+    pub(crate) fn board(&self, board: &Board) {
         let inner = &self.0;
         let tally = board.tally();
         inner.active.set(number(tally.running));
@@ -155,7 +155,7 @@ impl Metrics {
     }
 
     /// Counts what came of one request that was taken.
-    pub fn received(&self, accepted: u64, reports: usize, rejected: &Rejected) {
+    pub(crate) fn received(&self, accepted: u64, reports: usize, rejected: &Rejected) {
         self.0.received.inc_by(accepted);
         self.0.reports.inc_by(u64::try_from(reports).unwrap_or(u64::MAX));
         for (reason, count) in rejected.by_reason() {
@@ -164,18 +164,18 @@ impl Metrics {
     }
 
     /// Counts a whole request that was refused.
-    pub fn refused(&self, reason: &'static str) {
+    pub(crate) fn refused(&self, reason: &'static str) {
         self.0.rejected.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// Counts a reader of the event stream, until the guard is dropped.
-    pub fn sse_client(&self) -> SseClient {
+    pub(crate) fn sse_client(&self) -> SseClient {
         self.0.sse_clients.inc();
         SseClient(self.0.sse_clients.clone())
     }
 
     /// The numbers of one sink.
-    pub fn sink(&self, sink: &str) -> SinkMetrics {
+    pub(crate) fn sink(&self, sink: &str) -> SinkMetrics {
         let label = SinkLabel { sink: sink.to_owned() };
         SinkMetrics {
             queued: self.0.forward_queued.get_or_create(&label).clone(),
@@ -193,24 +193,24 @@ impl Metrics {
 
 impl SinkMetrics {
     /// How many bytes wait.
-    pub fn queued(&self, bytes: usize) {
+    pub(crate) fn queued(&self, bytes: usize) {
         self.queued.set(number(bytes));
     }
 
     /// Counts a request that the sink took.
-    pub fn sent(&self) {
+    pub(crate) fn sent(&self) {
         self.sent.inc();
     }
 
     /// Counts a request that was given up.
-    pub fn dropped(&self, reason: &'static str) {
+    pub(crate) fn dropped(&self, reason: &'static str) {
         self.dropped.get_or_create(&DropLabels { sink: self.sink.clone(), reason }).inc();
     }
 }
 
 /// A reader of the event stream that is counted as long as this lives.
 #[derive(Debug)]
-pub struct SseClient(Gauge);
+pub(crate) struct SseClient(Gauge);
 
 impl Drop for SseClient {
     fn drop(&mut self) {

@@ -29,7 +29,7 @@ use tokio::{
 use tower::Service;
 
 /// Connections of one listener at a time; more wait to be accepted.
-pub const MAX_CONNECTIONS: usize = 10_000;
+pub(crate) const MAX_CONNECTIONS: usize = 10_000;
 /// Requests of one HTTP/2 connection at a time.
 const MAX_STREAMS: u32 = 128;
 /// Longest list of headers of one request, in bytes, HTTP/2.
@@ -46,7 +46,7 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Accepts connections until `stop` ends, then lets those that are open finish their requests. Counts itself in `serving` meanwhile.
-pub async fn serve<S, B>(listener: TcpListener, service: S, serving: Arc<AtomicUsize>, stop: impl Future<Output = ()>)
+pub(crate) async fn serve<S, B>(listener: TcpListener, service: S, serving: Arc<AtomicUsize>, stop: impl Future<Output = ()>)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,

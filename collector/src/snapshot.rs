@@ -21,20 +21,20 @@ use lifecycle::{
 use serde_json::value::RawValue;
 
 /// Removals that are remembered for readers who come back. Older ones make a cursor too old to resume from.
-pub const MAX_TOMBSTONES: usize = 65_536;
+pub(crate) const MAX_TOMBSTONES: usize = 65_536;
 
 /// Order of lists: newest first.
-pub type Newest = (Reverse<Timestamp>, PullId);
+pub(crate) type Newest = (Reverse<Timestamp>, PullId);
 
 /// All pulls and nodes at one revision.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// Random for every start of the collector: revisions of another epoch mean nothing.
-    pub epoch: u64,
+    pub(crate) epoch: u64,
     /// The revision of the last change.
-    pub revision: u64,
+    pub(crate) revision: u64,
     /// The nodes, by name.
-    pub nodes: Arc<Vec<NodeStatus>>,
+    pub(crate) nodes: Arc<Vec<NodeStatus>>,
     rows: OrdMap<PullId, Arc<Row>>,
     newest: OrdMap<Newest, Arc<Row>>,
     changed: OrdMap<u64, Step>,
@@ -45,19 +45,19 @@ pub struct Snapshot {
 
 /// One pull at the revision of its last change, with its JSON written once.
 #[derive(Debug)]
-pub struct Row {
+pub(crate) struct Row {
     /// The revision of its last change.
-    pub revision: u64,
+    pub(crate) revision: u64,
     /// The state, with layers.
-    pub status: PullStatus,
+    pub(crate) status: PullStatus,
     /// When the collector learned it.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
     /// Revision at which the pull appeared.
     started: u64,
     /// Revision at which it ended; `None` while it runs.
     ended: Option<u64>,
     /// Revision at which its phase or outcome changed last.
-    pub turned: u64,
+    pub(crate) turned: u64,
     layers: Vec<LayerMarks>,
     plain: OnceLock<Box<RawValue>>,
     full: OnceLock<Box<RawValue>>,
@@ -73,7 +73,7 @@ struct LayerMarks {
 
 /// One thing that changed.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// A pull is now like this.
     Row(Arc<Row>),
     /// A pull left memory.
@@ -82,47 +82,47 @@ pub enum Step {
 
 /// A place in the stream of changes, `<epoch>.<revision>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor {
+pub(crate) struct Cursor {
     /// Which start of the collector the revision belongs to.
-    pub epoch: u64,
+    pub(crate) epoch: u64,
     /// The last revision that was seen.
-    pub revision: u64,
+    pub(crate) revision: u64,
 }
 
 impl Snapshot {
     /// An empty picture.
-    pub fn new(epoch: u64) -> Self {
+    pub(crate) fn new(epoch: u64) -> Self {
         Self { epoch, ..Self::default() }
     }
 
     /// One pull.
-    pub fn row(&self, id: PullId) -> Option<&Arc<Row>> {
+    pub(crate) fn row(&self, id: PullId) -> Option<&Arc<Row>> {
         self.rows.get(&id)
     }
 
     /// All pulls, newest first, from behind `after` on.
-    pub fn newest(&self, after: Option<Newest>) -> impl Iterator<Item = &Arc<Row>> {
+    pub(crate) fn newest(&self, after: Option<Newest>) -> impl Iterator<Item = &Arc<Row>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.newest.range((from, Bound::Unbounded)).map(|(_, row)| row)
     }
 
     /// What changed after a revision, in the order of revisions: of every pull only its last change.
-    pub fn after(&self, revision: u64) -> impl Iterator<Item = (u64, &Step)> {
+    pub(crate) fn after(&self, revision: u64) -> impl Iterator<Item = (u64, &Step)> {
         self.changed.range((Bound::Excluded(revision), Bound::Unbounded)).map(|(revision, step)| (*revision, step))
     }
 
     /// Whether [`Snapshot::after`] this cursor is everything that was missed.
-    pub const fn can_resume(&self, cursor: Cursor) -> bool {
+    pub(crate) const fn can_resume(&self, cursor: Cursor) -> bool {
         cursor.epoch == self.epoch && cursor.revision >= self.forgotten && cursor.revision <= self.revision
     }
 
     /// The place of this picture in the stream.
-    pub const fn cursor(&self) -> Cursor {
+    pub(crate) const fn cursor(&self) -> Cursor {
         Cursor { epoch: self.epoch, revision: self.revision }
     }
 
     /// Puts in the state of a pull that changed at `at`.
-    pub fn put(&mut self, status: PullStatus, at: Timestamp) {
+    pub(crate) fn put(&mut self, status: PullStatus, at: Timestamp) {
         self.revision += 1;
         let before = self.rows.get(&status.id).cloned();
         let row = Arc::new(Row::new(status, at, self.revision, before.as_deref()));
@@ -136,7 +136,7 @@ impl Snapshot {
     }
 
     /// Takes a pull out and remembers that it was there.
-    pub fn remove(&mut self, id: PullId) {
+    pub(crate) fn remove(&mut self, id: PullId) {
         let Some(row) = self.rows.remove(&id) else { return };
         self.revision += 1;
         self.changed.remove(&row.revision);
@@ -171,12 +171,12 @@ impl Row {
     }
 
     /// Whether the pull ended after a revision.
-    pub fn ended_after(&self, revision: u64) -> bool {
+    pub(crate) fn ended_after(&self, revision: u64) -> bool {
         self.ended.is_some_and(|ended| ended > revision)
     }
 
     /// Whether something that readers wait for happened with its last change: it appeared or ended.
-    pub fn is_urgent(&self) -> bool {
+    pub(crate) fn is_urgent(&self) -> bool {
         self.started == self.revision || self.ended == Some(self.revision)
     }
 
@@ -184,7 +184,7 @@ impl Row {
     ///
     /// # Errors
     /// Never for the types of the contract; the error is `serde_json`'s.
-    pub fn json(&self, layers: bool) -> Result<&RawValue, serde_json::Error> {
+    pub(crate) fn json(&self, layers: bool) -> Result<&RawValue, serde_json::Error> {
         let cell = if layers { &self.full } else { &self.plain };
         if let Some(json) = cell.get() {
             return Ok(json);
@@ -197,7 +197,7 @@ impl Row {
     }
 
     /// What a reader that has seen everything up to `revision` must be told, in order; the last one says how things are now.
-    pub fn events(&self, revision: u64, layers: bool) -> Vec<(EventType, Option<&LayerStatus>)> {
+    pub(crate) fn events(&self, revision: u64, layers: bool) -> Vec<(EventType, Option<&LayerStatus>)> {
         let started = self.started > revision;
         let mut events = Vec::new();
         if started {
@@ -219,7 +219,12 @@ impl Row {
     ///
     /// # Errors
     /// Never for the types of the contract; the error is `serde_json`'s.
-    pub fn event_json(&self, kind: EventType, layer: Option<&LayerStatus>, layers: bool) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn event_json(
+        &self,
+        kind: EventType,
+        layer: Option<&LayerStatus>,
+        layers: bool,
+    ) -> Result<Vec<u8>, serde_json::Error> {
         let pull = self.json(layers)?;
         let node = self.status.node_name.as_str();
         serde_json::to_vec(&match layer {
@@ -229,7 +234,7 @@ impl Row {
     }
 
     /// Its place in lists.
-    pub const fn place(&self) -> Newest {
+    pub(crate) const fn place(&self) -> Newest {
         (Reverse(self.status.started_at), self.status.id)
     }
 
@@ -279,7 +284,8 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (epoch, revision) = text.split_once('.').ok_or(ParseCursorError)?;
-        let digits = epoch.len() == 16 && epoch.bytes().all(|b| b.is_ascii_hexdigit()) && revision.bytes().all(|b| b.is_ascii_digit());
+        let digits =
+            epoch.len() == 16 && epoch.bytes().all(|b| b.is_ascii_hexdigit()) && revision.bytes().all(|b| b.is_ascii_digit());
         let epoch = u64::from_str_radix(epoch, 16).ok().filter(|_| digits).ok_or(ParseCursorError)?;
         Ok(Self { epoch, revision: revision.parse().map_err(|_| ParseCursorError)? })
     }
@@ -294,4 +300,4 @@ impl fmt::Display for Cursor {
 /// A text that is no [`Cursor`]; its reader gets a snapshot instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not of the form <epoch>.<revision>")]
-pub struct ParseCursorError;
+pub(crate) struct ParseCursorError;

@@ -109,13 +109,13 @@ impl Tools {
     }
 }
 
-/// A program of this workspace: in `$PULLTRACE_BINARIES` if that is set, else as built for these tests, beside the folder of the test
+/// A program of this workspace: in `$E2E_BINARIES` if that is set, else as built for these tests, beside the folder of the test
 /// executables.
 #[must_use]
 pub fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap_or_default();
     let beside = || test.parent().and_then(Path::parent).unwrap_or(Path::new(".")).to_owned();
-    std::env::var_os("PULLTRACE_BINARIES").map_or_else(beside, PathBuf::from).join(name)
+    std::env::var_os("E2E_BINARIES").map_or_else(beside, PathBuf::from).join(name)
 }
 
 fn folder() -> PathBuf {

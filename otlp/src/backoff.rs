@@ -16,7 +16,6 @@ pub struct Backoff {
 impl Backoff {
     /// The wait before the next attempt: evenly spread between nothing and a ceiling that doubles with every call, from 0.5 s to 30 s.
     /// `random` is any number, drawn anew for every call.
-    #[expect(clippy::should_implement_trait, reason = "not an iterator: each step needs a random number")]
     pub fn next(&mut self, random: u64) -> Duration {
         let ceiling = FIRST.saturating_mul(2_u32.saturating_pow(self.failures)).min(LAST);
         self.failures = self.failures.saturating_add(1);

@@ -4,7 +4,10 @@ use std::{io::Write as _, str::FromStr, time::Duration};
 
 use bytes::Bytes;
 use flate2::write::GzEncoder;
-use http::{Uri, uri::{Authority, PathAndQuery, Scheme}};
+use http::{
+    Uri,
+    uri::{Authority, PathAndQuery, Scheme},
+};
 use lifecycle::wire::Signal;
 use thiserror::Error;
 
@@ -84,7 +87,6 @@ impl FromStr for Compression {
 
 /// One receiver of OTLP and everything that is needed to speak to it.
 #[derive(Clone, Debug)]
-#[expect(clippy::module_name_repetitions, reason = "what OTLP calls it")]
 pub struct Endpoint {
     scheme: Scheme,
     authority: Authority,
@@ -189,7 +191,6 @@ impl Endpoint {
 
 /// A configuration that cannot be used.
 #[derive(Debug, Error)]
-#[expect(clippy::module_name_repetitions, reason = "the name under which it is exported")]
 pub enum EndpointError {
     /// No `http://` or `https://` in front.
     #[error("{0:?} has no scheme: write http://{0} or, with TLS, https://{0}")]

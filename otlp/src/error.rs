@@ -2,7 +2,6 @@
 
 use std::{error::Error, time::Duration};
 
-
 use tonic::Code;
 
 /// Longest wait that a receiver can demand.
@@ -13,7 +12,6 @@ const MAX_SAID: usize = 256;
 
 /// Why a request was not delivered, as far as known here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(clippy::module_name_repetitions, reason = "the name under which it is exported")]
 pub enum SendError {
     /// No connection came about.
     #[error("cannot connect: {0}")]

@@ -59,11 +59,9 @@ pub(crate) async fn answer(response: Response<Incoming>) -> Result<Sent, SendErr
 /// What the status in these headers says; `None` if there is none.
 fn verdict(headers: &HeaderMap) -> Option<Result<(), SendError>> {
     let status = Status::from_header_map(headers)?;
-    Some(match status.code() {
-        Code::Ok => Ok(()),
-        code => {
-            let retry_after = wire::Status::decode(status.details()).ok().and_then(|details| details.retry_after);
-            Err(SendError::grpc(code, status.message(), retry_after))
-        }
-    })
+    if status.code() == Code::Ok {
+        return Some(Ok(()));
+    }
+    let retry_after = wire::Status::decode(status.details()).ok().and_then(|details| details.retry_after);
+    Some(Err(SendError::grpc(status.code(), status.message(), retry_after)))
 }

@@ -63,7 +63,6 @@ impl fmt::Debug for Headers {
 
 /// A list of headers that cannot be sent. Says which, and never a value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[expect(clippy::module_name_repetitions, reason = "the name under which it is exported")]
 pub enum HeadersError {
     /// No `=` in it.
     #[error("header {0} is not of the form name=value")]

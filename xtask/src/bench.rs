@@ -30,7 +30,7 @@ pub(crate) fn run(repo: &Repo, bench: &Bench) -> anyhow::Result<()> {
         Ok((binaries, build::kit(repo, Profile::Quick, "bench")?))
     })?;
     let mut command = Command::new(&program);
-    command.current_dir(&repo.root).env("PULLTRACE_BINARIES", binaries).arg("--results").arg(repo.root.join("bench-results"));
+    command.current_dir(&repo.root).env("E2E_BINARIES", binaries).arg("--results").arg(repo.root.join("bench-results"));
     match bench {
         Bench::AgentIdle { seconds } => command.args(["agent-idle", "--seconds"]).arg(seconds.to_string()),
     };

@@ -30,7 +30,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
         Ok((binaries, build::kit(repo, Profile::Quick, "demo")?))
     })?;
     let mut command = Command::new(&demo);
-    command.current_dir(&repo.root).env("PULLTRACE_BINARIES", binaries);
+    command.current_dir(&repo.root).env("E2E_BINARIES", binaries);
     command.args(args.simulated.then_some("--simulated")).args(args.once.then_some("--once"));
     Err(command.exec()).with_context(|| format!("cannot start {}", demo.display()))
 }

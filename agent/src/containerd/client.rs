@@ -21,7 +21,7 @@ use containerd_client::services::v1::{
     version_client::VersionClient,
 };
 use containerd_client::types::Envelope;
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, future::try_join, stream};
 use hyper_util::rt::TokioIo;
 use lifecycle::{
     image::Digest,
@@ -239,8 +239,13 @@ impl Client {
 
     async fn inventory(&self, namespace: &str, dull: &BTreeSet<LeaseKey>, ingests: bool) -> Result<Inventory, Status> {
         let request = within(namespace, ListRequest { filters: vec![LEASE_FILTER.into()] });
-        let leases = LeasesClient::new(self.channel.clone()).list(request).await?.into_inner().leases;
+        let mut client = LeasesClient::new(self.channel.clone());
+        // Ingests of a pull that was given up are gone in a moment: where they matter they are read first.
+        let early = async { if ingests { self.statuses(namespace).await.map(Some) } else { Ok(None) } };
+        let (early, leases) = try_join(early, client.list(request)).await?;
         let leases: Vec<_> = leases
+            .into_inner()
+            .leases
             .into_iter()
             .filter_map(|lease| {
                 let created_at = translate::time(lease.created_at)?;
@@ -255,7 +260,11 @@ impl Client {
             .collect()
             .await;
         let leases = filled.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
-        let ingests = if of_interest || ingests { self.statuses(namespace).await? } else { Vec::new() };
+        let ingests = match early {
+            Some(ingests) => ingests,
+            None if of_interest => self.statuses(namespace).await?,
+            None => Vec::new(),
+        };
         Ok(Inventory { leases, ingests })
     }
 

@@ -101,7 +101,12 @@ impl Summary {
             sum.stalled += usize::from(pull.is_running() && pull.stalled_since.is_some());
             sum.stale += usize::from(pull.stale);
             sum.bytes_per_sec += pull.bytes_per_sec.filter(|_| pull.is_running()).unwrap_or(0);
-            let outcomes = [("ready", &mut sum.ready), ("failed", &mut sum.failed), ("canceled", &mut sum.canceled), ("lost", &mut sum.lost)];
+            let outcomes = [
+                ("ready", &mut sum.ready),
+                ("failed", &mut sum.failed),
+                ("canceled", &mut sum.canceled),
+                ("lost", &mut sum.lost),
+            ];
             for (outcome, count) in outcomes {
                 *count += usize::from(pull.outcome == Some(outcome));
             }
@@ -126,7 +131,7 @@ fn unchanged(tag: &str) -> Response {
     (StatusCode::NOT_MODIFIED, tagged(tag)).into_response()
 }
 
-fn json(tag: &str, body: &impl Serialize) -> Result<Response, Problem> {
+fn json(tag: &str, body: &(impl Serialize + ?Sized)) -> Result<Response, Problem> {
     let body = serde_json::to_vec(body)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], tagged(tag), body).into_response())
 }

@@ -47,17 +47,17 @@ struct Site {
 
 /// Whether the collector can take reports: the keeper lives and every listener accepts.
 #[derive(Clone, Debug)]
-pub struct Readiness {
+pub(crate) struct Readiness {
     /// The keeper.
-    pub keeper: Keeper,
+    pub(crate) keeper: Keeper,
     /// How many listeners accept now.
-    pub serving: Arc<AtomicUsize>,
+    pub(crate) serving: Arc<AtomicUsize>,
     /// How many there are.
-    pub listeners: usize,
+    pub(crate) listeners: usize,
 }
 
 /// Everything on the API's port.
-pub fn site(view: View, metrics: Metrics, readiness: Readiness) -> Router {
+pub(crate) fn site(view: View, metrics: Metrics, readiness: Readiness) -> Router {
     let site = Site { view, metrics, readers: Arc::new(Semaphore::new(sse::MAX_READERS)) };
     let router = Router::new()
         .route("/api/v1/pulls", get(api::pulls))
@@ -79,7 +79,7 @@ pub fn site(view: View, metrics: Metrics, readiness: Readiness) -> Router {
 }
 
 /// Everything on the port of the metrics.
-pub fn metrics(metrics: Metrics) -> Router {
+pub(crate) fn metrics(metrics: Metrics) -> Router {
     Router::new().route("/metrics", get(scrape)).with_state(metrics).layer(CompressionLayer::new())
 }
 

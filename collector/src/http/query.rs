@@ -143,7 +143,8 @@ pub(super) fn cursor_behind((Reverse(started), id): Newest) -> String {
 
 fn read_cursor(text: &str) -> Result<Newest, Problem> {
     let parts = text.split_once('-').and_then(|(nanos, id)| Some((nanos.parse().ok()?, id.parse::<PullId>().ok()?)));
-    let (nanos, id) = parts.ok_or_else(|| Problem::BadRequest("cursor must be the nextCursor of an earlier answer".to_owned()))?;
+    let (nanos, id) =
+        parts.ok_or_else(|| Problem::BadRequest("cursor must be the nextCursor of an earlier answer".to_owned()))?;
     Ok((Reverse(Timestamp::from_nanos(nanos)), id))
 }
 

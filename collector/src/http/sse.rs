@@ -16,7 +16,7 @@ use futures_util::stream;
 use lifecycle::{board::status::EventType, pull::PullId};
 use tokio::{
     sync::OwnedSemaphorePermit,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 use super::{
@@ -54,7 +54,7 @@ pub(super) async fn events(State(site): State<Site>, uri: Uri, headers: HeaderMa
         seen: resumed.map_or(0, |cursor: Cursor| cursor.revision),
         sync_at: resumed.is_none().then_some(snapshot.revision),
         greeting: Some(format!("retry: {}\n\n", RETRY_MILLIS + site.readers.available_permits() * 379 % 1000)),
-        told_at: Instant::now() - PACE,
+        told_at: Instant::now(),
         _counted: site.metrics.sse_client(),
         _place: place,
     };
@@ -108,7 +108,7 @@ impl Reader {
         };
         tokio::select! {
             newer = changed => newer.map(|_| String::new()),
-            () = sleep(COMMENT_AFTER) => Some(":\n\n".to_owned()),
+            () = sleep_until(self.told_at + COMMENT_AFTER) => Some(":\n\n".to_owned()),
         }
     }
 
@@ -123,7 +123,7 @@ impl Reader {
             }
             match step {
                 Step::Row(row) => self.tell_row(snapshot, row, text)?,
-                Step::Removed(id) if self.sync_at.is_none() || self.seen > 0 => removed(snapshot.epoch, revision, *id, text),
+                Step::Removed(id) if self.sync_at.is_none() => removed(snapshot.epoch, revision, *id, text),
                 Step::Removed(_) => {}
             }
             self.seen = revision;

@@ -13,7 +13,7 @@ const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=unders
 ///
 /// # Errors
 /// Never; the error is the library's.
-pub fn write(metrics: &Metrics, accept: &str) -> Result<(&'static str, String), std::fmt::Error> {
+pub(crate) fn write(metrics: &Metrics, accept: &str) -> Result<(&'static str, String), std::fmt::Error> {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &metrics.0.registry)?;
     Ok(if accept.contains("application/openmetrics-text") { (OPEN_METRICS, text) } else { (CLASSIC, classic(&text)) })

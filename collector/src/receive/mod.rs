@@ -6,7 +6,7 @@
 mod grpc;
 mod web;
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -16,16 +16,18 @@ use axum::{
 use bytes::Bytes;
 use lifecycle::{
     board::Input,
+    pull::Node,
     wire::{self, DecodeError, Said, Signal},
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::{forward::Forward, keeper::Keeper, metrics::Metrics};
 
 /// Longest request after decompression, in bytes: the specification's recommendation.
-pub const MAX_REQUEST: usize = 64 * 1024 * 1024;
+pub(crate) const MAX_REQUEST: usize = 64 * 1024 * 1024;
 /// Requests that are read at a time, over both protocols and ports.
-pub const MAX_CONCURRENT: usize = 64;
+pub(crate) const MAX_CONCURRENT: usize = 64;
 /// A request must have arrived within this time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// When to come back while the collector is busy.
@@ -33,11 +35,12 @@ const COME_BACK: Duration = Duration::from_secs(1);
 
 /// What both protocols do with a request.
 #[derive(Clone, Debug)]
-pub struct Intake {
+pub(crate) struct Intake {
     keeper: Keeper,
     forward: Forward,
     metrics: Metrics,
-    places: std::sync::Arc<tokio::sync::Semaphore>,
+    cluster: Arc<str>,
+    places: Arc<Semaphore>,
 }
 
 /// How the body of a request is written.
@@ -87,13 +90,13 @@ impl Refusal {
 }
 
 impl Intake {
-    /// Tells reports to `keeper` and passes requests on to `forward`.
-    pub fn new(keeper: Keeper, forward: Forward, metrics: Metrics) -> Self {
-        Self { keeper, forward, metrics, places: std::sync::Arc::new(tokio::sync::Semaphore::new(MAX_CONCURRENT)) }
+    /// Tells reports to `keeper` and passes requests on to `forward`. Nodes that say no cluster are of `cluster`.
+    pub(crate) fn new(keeper: Keeper, forward: Forward, metrics: Metrics, cluster: &str) -> Self {
+        Self { keeper, forward, metrics, cluster: cluster.into(), places: Arc::new(Semaphore::new(MAX_CONCURRENT)) }
     }
 
     /// Everything that answers OTLP, over gRPC and HTTP.
-    pub fn router(self) -> Router {
+    pub(crate) fn router(self) -> Router {
         let mut router = Router::new();
         for signal in Signal::ALL {
             let service = grpc::Export::new(self.clone(), signal);
@@ -108,7 +111,7 @@ impl Intake {
     }
 
     /// A place to read one request in; `None` when too many are being read.
-    fn place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Refusal> {
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         self.places.clone().try_acquire_owned().map_err(|_| Refusal::Busy)
     }
 
@@ -121,12 +124,30 @@ impl Intake {
         };
         let decoded = wire::decode(signal, &body)?;
         self.metrics.received(decoded.accepted, decoded.reports.len(), &decoded.rejected);
-        let inputs: Vec<_> = decoded.reports.into_iter().map(input).collect();
+        let inputs: Vec<_> = decoded.reports.into_iter().map(|said| self.input(said)).collect();
         if !inputs.is_empty() {
             room.send(inputs);
         }
         self.pass_on(signal, &body);
         Ok(Taken { rejected: decoded.rejected.total(), message: decoded.rejected.message() })
+    }
+
+    fn input(&self, said: Said) -> Input {
+        let in_cluster = |node: &mut Node| {
+            if node.cluster.is_empty() {
+                self.cluster.as_ref().clone_into(&mut node.cluster);
+            }
+        };
+        match said {
+            Said::Pull(mut report) => {
+                in_cluster(&mut report.node);
+                Input::Pull(Box::new(report))
+            }
+            Said::Node(mut report) => {
+                in_cluster(&mut report.node);
+                Input::Node(Box::new(report))
+            }
+        }
     }
 
     /// Log records go without the progress of pulls. A request that cannot be looked into goes as it is: the sink shall judge it.
@@ -142,13 +163,6 @@ impl Intake {
             Cow::Borrowed(_) => self.forward.offer(signal, body),
             Cow::Owned(rest) => self.forward.offer(signal, &rest.into()),
         }
-    }
-}
-
-fn input(said: Said) -> Input {
-    match said {
-        Said::Pull(report) => Input::Pull(Box::new(report)),
-        Said::Node(report) => Input::Node(Box::new(report)),
     }
 }
 

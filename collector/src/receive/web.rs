@@ -63,9 +63,8 @@ async fn take(intake: &Intake, signal: Signal, encoding: Encoding, body: Body) -
 async fn read(body: Body) -> Result<Bytes, Refusal> {
     let body = Limited::new(body, MAX_REQUEST).collect();
     let read = tokio::time::timeout(REQUEST_TIMEOUT, body).await.map_err(|_| Refusal::TooSlow)?;
-    read.map(|body| body.to_bytes()).map_err(|error| {
-        if error.is::<LengthLimitError>() { Refusal::TooLarge } else { Refusal::Unreadable(error.to_string()) }
-    })
+    read.map(|body| body.to_bytes())
+        .map_err(|error| if error.is::<LengthLimitError>() { Refusal::TooLarge } else { Refusal::Unreadable(error.to_string()) })
 }
 
 fn encoding(headers: &HeaderMap) -> Option<Encoding> {

@@ -56,8 +56,12 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// How long an image record waits for a lease that explains it.
 const RECORD_GRACE: Duration = Duration::from_secs(1);
-/// An image record of the same image within this time of a known pull belongs to that pull.
-const RECORD_OF_PULL: Duration = Duration::from_secs(5);
+/// How long the answer about an image record may take.
+const RECORD_PATIENCE: Duration = Duration::from_secs(10);
+/// The records of one pull are written within this time of its end: CRI adds two names behind the client's own.
+const RECORD_OF_PULL: Duration = Duration::from_millis(500);
+/// A record that is named by a digest is only the second name of a pull by tag, if there was one this shortly before.
+const DIGEST_OF_PULL: Duration = Duration::from_secs(5);
 /// Shortest time between two surveys, however much stirs; it grows while they find nothing.
 const SHORTEST_GAP: Duration = Duration::from_millis(20);
 /// Longest time between two surveys while something stirs.
@@ -134,6 +138,7 @@ struct Surveys {
     asked_at: Option<Timestamp>,
     last_at: Option<Timestamp>,
     stirred: bool,
+    urgent: bool,
     gap: Duration,
 }
 
@@ -155,7 +160,7 @@ impl Tracker {
             memory: Memory::default(),
             records: BTreeMap::new(),
             speed: UnpackSpeed::default(),
-            surveys: Surveys { asked_at: None, last_at: None, stirred: false, gap: SHORTEST_GAP },
+            surveys: Surveys { asked_at: None, last_at: None, stirred: false, urgent: false, gap: SHORTEST_GAP },
             heartbeat_at: None,
             heartbeat_said: None,
             refused: 0,
@@ -255,7 +260,7 @@ impl Tracker {
         }
         self.memory.born = born;
         self.runtime = Link::Up { pid: runtime.pid };
-        self.surveys = Surveys { asked_at: None, last_at: None, stirred: true, gap: SHORTEST_GAP };
+        self.surveys = Surveys { asked_at: None, last_at: None, stirred: true, urgent: false, gap: SHORTEST_GAP };
         self.ask_wants();
     }
 
@@ -310,7 +315,9 @@ impl Tracker {
         match what {
             Happening::ExtractionPrepared(key) => self.memory.chain(&namespace, key.chain()).prepared = Some(at),
             Happening::ChainCommitted(chain) => self.memory.chain(&namespace, &chain).unpacked = Some(at),
-            Happening::ContentCreated(_) | Happening::ExtractionRemoved(_) => {}
+            // Given up: what its ingests show now is gone in a moment.
+            Happening::ExtractionRemoved(_) => self.surveys.urgent = true,
+            Happening::ContentCreated(_) => {}
             Happening::ImageRecorded(name) if name.parse::<ImageRef>().is_ok() && self.records.len() < MAX_RECORDS => {
                 let key = LeaseKey { lease: format!("record {name} {}", at.as_nanos()), namespace };
                 self.out.push_back(Output::Ask(Question::About(key.clone(), Subject::ImageNamed(name))));
@@ -347,19 +354,17 @@ impl Tracker {
 
     /// An image record that no lease explains is a pull that was over before anyone looked.
     fn explain_records(&mut self, now: Timestamp) {
-        let due: Vec<_> =
-            self.records.iter().filter(|(_, r)| now.since(r.seen_at) >= RECORD_GRACE).map(|(k, _)| k.clone()).collect();
-        for key in due {
-            let Some(Loose { at, record: Some(record), .. }) = self.records.remove(&key) else { continue };
-            let explained = self.watched.values().any(|w| {
-                let near = match w.stage {
-                    Stage::Candidate | Stage::Live | Stage::Ending { .. } => true,
-                    Stage::Ended { at: ended } => ended.distance(at) < RECORD_OF_PULL,
-                    Stage::Dull => false,
-                };
-                near && w.key.namespace == key.namespace && w.holds(&record.target)
-            });
-            if !explained && self.watched.len() < MAX_WATCHED {
+        let due =
+            |r: &Loose| r.record.is_some() && now.since(r.seen_at) >= RECORD_GRACE || now.since(r.seen_at) >= RECORD_PATIENCE;
+        let keys: Vec<_> = self.records.iter().filter(|(_, r)| due(r)).map(|(k, _)| k.clone()).collect();
+        let mut due: Vec<_> = keys.into_iter().filter_map(|key| self.records.remove(&key).map(|loose| (key, loose))).collect();
+        let by_digest = |r: &Loose| r.record.as_ref().and_then(|r| r.name.as_ref()).is_none_or(|n| n.tag().is_none());
+        due.sort_by_key(|(_, loose)| (by_digest(loose), loose.at));
+        for (key, loose) in due {
+            let belongs = if by_digest(&loose) { DIGEST_OF_PULL } else { RECORD_OF_PULL };
+            let Loose { at, record: Some(record), .. } = loose else { continue };
+            let mut alike = self.watched.values().filter(|w| w.key.namespace == key.namespace && w.holds(&record.target));
+            if !alike.any(|w| w.explains(at, belongs)) && self.watched.len() < MAX_WATCHED {
                 let made = Watched::from_record(&self.node.uid, key.clone(), ImageRecord { updated_at: at, ..record }, now);
                 self.watched.insert(key, made);
             }
@@ -367,15 +372,16 @@ impl Tracker {
     }
 
     fn next_look(&self) -> Timestamp {
-        let Surveys { asked_at, last_at, stirred, gap } = self.surveys;
+        let Surveys { asked_at, last_at, stirred, urgent, gap } = self.surveys;
         if let Some(asked) = asked_at {
             return asked + SURVEY_TIMEOUT;
         }
         let active = self.is_active();
-        let pause = match (stirred, active) {
-            (true, _) => gap,
-            (false, true) => self.pace.active,
-            (false, false) => self.pace.idle,
+        let pause = match (urgent, stirred, active) {
+            (true, ..) => Duration::ZERO,
+            (false, true, _) => gap,
+            (false, false, true) => self.pace.active,
+            (false, false, false) => self.pace.idle,
         };
         last_at.map_or(Timestamp::EPOCH, |last| last + pause)
     }
@@ -389,6 +395,7 @@ impl Tracker {
         }
         self.surveys.asked_at = Some(now);
         self.surveys.stirred = false;
+        self.surveys.urgent = false;
         let ingests = self.is_active();
         self.out.push_back(Output::Ask(Question::Survey { ingests }));
     }

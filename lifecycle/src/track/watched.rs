@@ -35,6 +35,8 @@ const ENDING_GRACE: Duration = Duration::from_millis(150);
 const ENDING_PATIENCE: Duration = Duration::from_secs(5);
 /// An image record may be this much older than the last look at the lease and still prove its success: clocks are read at different moments.
 const PROOF_SLACK: Duration = Duration::from_secs(2);
+/// A pull that nobody saw took no longer than this.
+const LONGEST_UNSEEN: Duration = Duration::from_secs(10);
 /// A wait is told when no byte has come for this long.
 const WAIT_VISIBLE_AFTER: Duration = Duration::from_millis(1_200);
 /// A lease of which nothing has moved for so long belongs to a client that is gone (`ctr` and Docker leave theirs behind).
@@ -102,7 +104,7 @@ pub(super) struct Watched {
     planned_at: Option<Timestamp>,
     /// Whether the configuration was read, so that layers have chain ids.
     chained: bool,
-    /// Whether this was made from an image record, because its lease was never seen.
+    /// Whether this was made from an image record, because its lease was never seen: the record is its proof.
     from_record: bool,
     resolved_at: Option<Timestamp>,
     name: Option<ImageRef>,
@@ -198,6 +200,13 @@ impl Watched {
         self.contents.contains(digest)
     }
 
+    /// Whether an image record that was written at `at` is of this pull, or of another one that began after it: `belongs` is how long after
+    /// its end its records are written.
+    pub(super) fn explains(&self, at: Timestamp, belongs: Duration) -> bool {
+        let until = self.ending.as_ref().map(|e| e.at + belongs);
+        self.stage != Stage::Dull && self.created_at.before(belongs) <= at && until.is_none_or(|until| at <= until)
+    }
+
     pub(super) fn is_extracting(&self, chain: &Digest) -> bool {
         self.extracting.contains(chain)
     }
@@ -283,6 +292,10 @@ impl Watched {
             ) => {}
         }
         self.plan(now);
+        if self.is_explored() {
+            let tops: Vec<_> = self.tops().cloned().collect();
+            tops.into_iter().for_each(|digest| self.want(Subject::ImagesOf(digest)));
+        }
         self.fold(now, around);
     }
 
@@ -305,6 +318,9 @@ impl Watched {
         let waited = now.since(since);
         if waited < ENDING_GRACE || (waited < ENDING_PATIENCE && !self.pending.is_empty()) {
             return false;
+        }
+        if self.from_record {
+            self.date_back(around);
         }
         self.fold(now, around);
         let outcome = judge(self.remains(since, runtime_restarted));
@@ -455,7 +471,7 @@ impl Watched {
         let is_layer = self.layers.iter().any(|l| l.planned.digest == *digest);
         let is_document =
             facts.size <= MAX_DOCUMENT && (facts.has_children || facts.size <= SMALL_DOCUMENT || self.is_config(digest));
-        if !is_layer && is_document && (!self.chained || self.from_record) {
+        if !is_layer && is_document && !self.chained {
             self.want(Subject::Blob(digest.clone()));
         }
         if facts.has_children
@@ -463,7 +479,7 @@ impl Watched {
         {
             self.learn_name(source.clone());
         }
-        if self.from_record {
+        if self.is_explored() {
             self.contents.insert(digest.clone());
         }
         self.facts.insert(digest.clone(), facts);
@@ -518,6 +534,11 @@ impl Watched {
         index.map(|(digest, _)| digest).or_else(|| self.tops().next()).cloned()
     }
 
+    /// Whether the image's tree is followed from its top, because the lease shows no more of it: it was never seen, or is gone.
+    const fn is_explored(&self) -> bool {
+        self.planned_at.is_none() && matches!(self.stage, Stage::Ending { .. })
+    }
+
     fn is_config(&self, digest: &Digest) -> bool {
         self.documents.values().any(|d| matches!(d, Document::Manifest { config, .. } if config == digest))
     }
@@ -543,7 +564,7 @@ impl Watched {
         let (mut manifests, mut children) = (Vec::new(), Vec::new());
         for document in self.documents.values() {
             match document {
-                Document::Index { manifests } if self.from_record => children.extend(manifests.iter().cloned()),
+                Document::Index { manifests } if self.is_explored() => children.extend(manifests.iter().cloned()),
                 Document::Manifest { config, layers } => manifests.push((config.clone(), layers.clone())),
                 Document::Index { .. } | Document::Config { .. } => {}
             }
@@ -654,6 +675,14 @@ impl Watched {
         if self.is_live() {
             self.meter.note(self.layers.iter().map(Track::fetched).sum(), now);
         }
+    }
+
+    /// A pull of which only the record is known began when the first of the blobs came that nobody else brought.
+    fn date_back(&mut self, around: &mut impl Around) {
+        let earliest = self.created_at.before(LONGEST_UNSEEN);
+        let recent = self.facts.iter().filter(|(_, f)| (earliest..self.created_at).contains(&f.created_at));
+        let own = recent.filter(|(digest, _)| around.claim(digest, self.id) == self.id).map(|(_, f)| f.created_at).min();
+        self.created_at = own.unwrap_or(self.created_at);
     }
 
     /// Gives up a pull whose client is gone: nothing has moved for very long, and nothing explains it.

@@ -5,10 +5,11 @@
 //! What is inside a record of ours is the business of [`super::report`].
 
 use super::{
-    DecodeError, MAX_REPORTS, Reason, Rejected, SCOPE, Signal,
+    DecodeError, MAX_REPORTS, Reason, Rejected, Signal,
     json::transcode_json,
     reject::Refusal,
     report::{Record, node_of, said},
+    trim::is_ours,
     view::{Malformed, Value, fields, optional, repeated},
 };
 use crate::pull::{Node, NodeReport, Report};
@@ -65,14 +66,14 @@ impl Decoded {
     }
 }
 
-/// `ExportLogsServiceRequest`: resource_logs = 1; `ResourceLogs`: resource = 1, scope_logs = 2; `ScopeLogs`: scope = 1, log_records = 2.
+/// `ExportLogsServiceRequest`: resource_logs = 1; `ResourceLogs`: resource = 1, scope_logs = 2; `ScopeLogs`: log_records = 2.
 fn logs(request: &[u8], decoded: &mut Decoded) -> Result<(), Malformed> {
     for resource_logs in repeated(request, 1) {
         let resource_logs = resource_logs?;
         let mut node = None;
         for scope_logs in repeated(resource_logs, 2) {
             let scope_logs = scope_logs?;
-            let ours = optional(scope_logs, 1)?.map(is_ours).transpose()?.unwrap_or(false);
+            let ours = is_ours(scope_logs)?;
             for record in repeated(scope_logs, 2) {
                 let record = record?;
                 let outcome = if ours { own_record(record, resource_logs, &mut node, decoded) } else { Ok(()) };
@@ -81,11 +82,6 @@ fn logs(request: &[u8], decoded: &mut Decoded) -> Result<(), Malformed> {
         }
     }
     Ok(())
-}
-
-/// `InstrumentationScope`: name = 1.
-fn is_ours(scope: &[u8]) -> Result<bool, Malformed> {
-    Ok(optional(scope, 1)? == Some(SCOPE.as_bytes()))
 }
 
 /// Takes a record of our scope. An event of a name that is not known yet is left alone: it is from a newer agent.

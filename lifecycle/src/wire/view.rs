@@ -3,6 +3,10 @@
 //!
 //! Refuses groups, which OTLP never had, and field numbers and lengths that cannot be.
 
+use std::borrow::Cow;
+
+use prost::encoding::encode_varint;
+
 /// The value of one field, by its wire type.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value<'a> {
@@ -39,6 +43,41 @@ pub(super) fn repeated(message: &[u8], number: u32) -> impl Iterator<Item = Resu
 /// The value of a message, string or bytes field that may be there; the last one counts.
 pub(super) fn optional(message: &[u8], number: u32) -> Result<Option<&[u8]>, Malformed> {
     repeated(message, number).try_fold(None, |_, found| found.map(Some))
+}
+
+/// The message with every value of a repeated message field changed or, for `None`, left out; all else stays byte for byte. Borrowed if
+/// nothing changed.
+pub(super) fn rewritten<'a>(
+    message: &'a [u8],
+    number: u32,
+    mut change: impl FnMut(&'a [u8]) -> Result<Option<Cow<'a, [u8]>>, Malformed>,
+) -> Result<Cow<'a, [u8]>, Malformed> {
+    let mut out = Cow::Borrowed(message);
+    let mut fields = fields(message);
+    loop {
+        let start = message.len() - fields.rest.len();
+        let Some(field) = fields.next() else { return Ok(out) };
+        let end = message.len() - fields.rest.len();
+        let changed = match field? {
+            (found, Value::Bytes(bytes)) if found == number => change(bytes)?,
+            _ => Some(Cow::Borrowed(&message[start..end])),
+        };
+        match (changed, &mut out) {
+            (Some(Cow::Borrowed(_)), Cow::Borrowed(_)) => {}
+            (Some(Cow::Borrowed(_)), Cow::Owned(out)) => out.extend_from_slice(&message[start..end]),
+            (changed, out) => {
+                if let Cow::Borrowed(_) = out {
+                    *out = Cow::Owned(message[..start].to_vec());
+                }
+                let out = out.to_mut();
+                if let Some(bytes) = changed {
+                    encode_varint(u64::from(number << 3 | 2), out);
+                    encode_varint(bytes.len() as u64, out);
+                    out.extend_from_slice(&bytes);
+                }
+            }
+        }
+    }
 }
 
 impl<'a> Iterator for Fields<'a> {

@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 use e2e::clock;
 use e2e::containerd::Containerd;
 use e2e::process::Process;
-use e2e::pulltrace::{Collector, free_address};
+use e2e::pulltrace::Collector;
 use e2e::tools::{Need, Tools, Version, built};
 use serde_json::json;
 
@@ -119,19 +119,15 @@ impl Idle {
 
     fn measure_watched(&mut self, containerd: &Containerd, collector: &Collector, stretch: Duration) {
         let folder = tempfile::Builder::new().prefix("pt-bench-").tempdir().expect("the temporary folder is writable");
-        let health = free_address();
         let env = [
             ("PULLTRACE_NODE_NAME", "bench-node".to_owned()),
             ("PULLTRACE_CONTAINERD_SOCKET", containerd.socket().display().to_string()),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()),
-            ("PULLTRACE_METRICS_ADDR", health.clone()),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value));
         let mut agent = Process::spawn("pulltrace-agent", folder.path(), &built("pulltrace-agent"), &[], &env);
-        let url = format!("http://{health}/readyz");
-        agent.ready(Duration::from_secs(15), || ureq::get(&url).call().is_ok());
         let connected = || (collector.metric("pulltrace_agents_connected", &[]) >= 1.0).then_some(());
-        clock::until("the agent's first word to the collector", WARM_UP, connected);
+        agent.ready(WARM_UP, || connected().is_some());
         let of_containerd = || Usage::read(containerd.pid().expect("containerd runs"));
         clock::pause(WARM_UP);
         let before = (Usage::read(agent.pid()), of_containerd());

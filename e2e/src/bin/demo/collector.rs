@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::path::Path;
 use std::time::Duration;
 
 use e2e::process::Process;
@@ -16,10 +17,15 @@ use crate::say;
 pub(crate) struct Collector {
     http: String,
     metrics: String,
-    /// Where OTLP/gRPC goes.
-    pub(crate) endpoint: String,
+    grpc: String,
     /// Pulls whose end was said.
     seen: BTreeSet<String>,
+    _process: Process,
+    _folder: TempDir,
+}
+
+/// A running agent.
+pub(crate) struct Agent {
     _process: Process,
     _folder: TempDir,
 }
@@ -43,16 +49,35 @@ impl Collector {
         let mut process = Process::spawn("pulltrace-collector", folder.path(), &built("pulltrace-collector"), &[], &env);
         let ready = format!("http://{http}/readyz");
         process.ready(Duration::from_secs(15), || ureq::get(&ready).call().is_ok());
-        let endpoint = format!("http://{grpc}");
-        Self { http, metrics, endpoint, seen: BTreeSet::new(), _process: process, _folder: folder }
+        Self { http, metrics, grpc, seen: BTreeSet::new(), _process: process, _folder: folder }
+    }
+
+    /// Starts an agent on a containerd's socket and waits until it has reported here.
+    pub(crate) fn watch(&self, socket: &Path) -> Agent {
+        let folder = tempfile::Builder::new().prefix("pt-demo-").tempdir().expect("the temporary folder is writable");
+        let env = [
+            ("PULLTRACE_NODE_NAME", "demo-node".to_owned()),
+            ("PULLTRACE_CONTAINERD_SOCKET", socket.display().to_string()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", self.grpc)),
+        ];
+        let env = env.map(|(name, value)| (name.to_owned(), value));
+        let mut process = Process::spawn("pulltrace-agent", folder.path(), &built("pulltrace-agent"), &[], &env);
+        process.ready(Duration::from_secs(15), || self.has_an_agent());
+        Agent { _process: process, _folder: folder }
+    }
+
+    fn has_an_agent(&self) -> bool {
+        let metrics =
+            ureq::get(format!("http://{}/metrics", self.metrics)).call().and_then(|mut all| all.body_mut().read_to_string());
+        metrics.is_ok_and(|all| all.lines().any(|line| line.starts_with("pulltrace_agents_connected ") && !line.ends_with(" 0")))
     }
 
     /// Where to look.
     pub(crate) fn print_urls(&self) {
-        let Self { http, metrics, endpoint, .. } = self;
+        let Self { http, metrics, grpc, .. } = self;
         say(format!(
             "\n  page     http://{http}/\n  REST     http://{http}/api/v1/pulls\n  events   curl -N http://{http}/api/v1/events\n  \
-             metrics  http://{metrics}/metrics\n  OTLP     {endpoint} (gRPC)\n\nCtrl-C ends everything."
+             metrics  http://{metrics}/metrics\n  OTLP     http://{grpc} (gRPC)\n\nCtrl-C ends everything."
         ));
     }
 

@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use e2e::clock;
 use e2e::process::Process;
-use e2e::pulltrace::Agent;
 use e2e::tools::{Need, Tools, Version, built};
 
 use crate::collector::Collector;
@@ -99,8 +98,7 @@ fn simulated(collector: &mut Collector, once: bool, stop: &Stop) -> bool {
     }
     let mut containerd = Process::spawn("simulated-containerd", folder.path(), &built("simulated-containerd"), &args, &[]);
     containerd.ready(Duration::from_secs(10), || socket.exists());
-    let agent = Agent::start("demo-node", &socket, &collector.endpoint, &[]);
-    agent.until_ready();
+    let _agent = collector.watch(&socket);
     collector.print_urls();
     say("\nPulls:");
     let mut said = Instant::now();

@@ -7,11 +7,10 @@ use e2e::containerd::Containerd;
 use e2e::cri::Pull;
 use e2e::image::{self, Form, Image, LayerPlan};
 use e2e::link::{Fault, Link};
-use e2e::pulltrace::Agent;
 use e2e::registry::Registry;
 use e2e::tools::{Tools, Version};
 
-use crate::collector::Collector;
+use crate::collector::{Agent, Collector};
 use crate::stop::Stop;
 use crate::{SAY_EVERY, say};
 
@@ -53,8 +52,7 @@ impl Stage {
         link.set_rate(Some(RATE));
         let containerd = Containerd::start(tools, version);
         containerd.map(REGISTRY, link.port());
-        let agent = Agent::start("demo-node", &containerd.socket(), &collector.endpoint, &[]);
-        agent.until_ready();
+        let agent = collector.watch(&containerd.socket());
         let images = Images::push(&registry);
         Self { _agent: agent, containerd, link, _registry: registry, images }
     }

@@ -1,0 +1,292 @@
+//! What can be set, by flag or by variable, read once at the start. A wrong value is one sentence that names variable, value and what is
+//! allowed; a variable that nobody reads is warned about, because it is mostly a typing error.
+
+use std::{ffi::OsString, time::Duration};
+
+use clap::{
+    CommandFactory as _, Parser, ValueEnum,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use otlp::{Endpoint, Protocol};
+use thiserror::Error;
+
+use crate::listen::Address;
+
+/// Variables of the agent, which may be set for both in one place.
+const OF_THE_AGENT: [&str; 8] = [
+    "PULLTRACE_NODE_NAME",
+    "PULLTRACE_CONTAINERD_SOCKET",
+    "PULLTRACE_CONTAINERD_NAMESPACES",
+    "PULLTRACE_REPORT_INTERVAL",
+    "PULLTRACE_AGENT_TOKEN",
+    "PULLTRACE_AGENT_TOKEN_FILE",
+    "PULLTRACE_SERVER_URL",
+    "PULLTRACE_NODE_UID",
+];
+/// Begins the names of all our variables.
+const PREFIX: &str = "PULLTRACE_";
+
+/// The collector of Pulltrace: takes reports of image pulls by OTLP and tells them to people, Prometheus and other OTLP receivers.
+#[derive(Debug, Parser)]
+#[command(name = "pulltrace-collector", version)]
+struct Arguments {
+    /// Address of API, event stream and page
+    #[arg(long, env = "PULLTRACE_HTTP_ADDR", default_value = "0.0.0.0:8080")]
+    http_addr: Address,
+
+    /// Address of /metrics
+    #[arg(long, env = "PULLTRACE_METRICS_ADDR", default_value = "0.0.0.0:9090")]
+    metrics_addr: Address,
+
+    /// Address of OTLP/gRPC; only this machine unless set, because agents are not authenticated
+    #[arg(long, env = "PULLTRACE_OTLP_GRPC_ADDR", default_value = "127.0.0.1:4317")]
+    otlp_grpc_addr: Address,
+
+    /// Address of OTLP/HTTP; only this machine unless set, because agents are not authenticated
+    #[arg(long, env = "PULLTRACE_OTLP_HTTP_ADDR", default_value = "127.0.0.1:4318")]
+    otlp_http_addr: Address,
+
+    /// How long ended pulls are kept
+    #[arg(long, env = "PULLTRACE_HISTORY_TTL", default_value = "30m", value_parser = duration)]
+    history_ttl: Duration,
+
+    /// OTLP receivers that get everything too, separated by commas: URLs, or PROTOCOL=URL for another protocol than usual
+    #[arg(long, env = "PULLTRACE_FORWARD_OTLP_ENDPOINT", value_delimiter = ',', value_name = "[PROTOCOL=]URL")]
+    forward_otlp_endpoint: Vec<String>,
+
+    /// Usual protocol of those receivers
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = "grpc", value_parser = protocol)]
+    forward_protocol: Protocol,
+
+    /// Registries that get a label of their own in metrics, separated by commas; else the first 50 that are seen
+    #[arg(long, env = "PULLTRACE_REGISTRY_LABELS", value_delimiter = ',')]
+    registry_labels: Vec<String>,
+
+    /// Whether started, completed and failed pulls are written to standard output as JSON lines
+    #[arg(long, env = "PULLTRACE_EVENT_LOG", default_value = "on")]
+    event_log: Switch,
+
+    /// Name of the cluster, for pulls whose agents say none
+    #[arg(long, env = "PULLTRACE_CLUSTER_NAME", default_value = "")]
+    cluster_name: String,
+
+    /// Which messages are written to standard error
+    #[arg(long, env = "PULLTRACE_LOG_LEVEL", default_value = "info")]
+    log_level: LogLevel,
+
+    /// How they are written
+    #[arg(long, env = "PULLTRACE_LOG_FORMAT", default_value = "json")]
+    log_format: LogFormat,
+}
+
+/// What was set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address of API, event stream and page.
+    pub http_addr: Address,
+    /// Address of `/metrics`.
+    pub metrics_addr: Address,
+    /// Address of OTLP, by convention over gRPC.
+    pub otlp_grpc_addr: Address,
+    /// Address of OTLP, by convention over HTTP.
+    pub otlp_http_addr: Address,
+    /// How long ended pulls are kept.
+    pub history_ttl: Duration,
+    /// OTLP receivers that get everything too.
+    pub forward_endpoints: Vec<Endpoint>,
+    /// Registries that get a label of their own in metrics; the first that are seen if empty.
+    pub registry_labels: Vec<String>,
+    /// Whether the event log is written to standard output.
+    pub event_log: bool,
+    /// Name of the cluster, for pulls whose agents say none; may be empty.
+    pub cluster_name: String,
+    /// Which messages are written.
+    pub log_level: LogLevel,
+    /// How messages are written.
+    pub log_format: LogFormat,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+/// Which messages are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// What needs a person.
+    Error,
+    /// What may need one.
+    Warn,
+    /// What happens seldom.
+    Info,
+    /// What happens often.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// Help or the version was asked for; this is its text.
+    #[error("{0}")]
+    Asked(String),
+    /// Something was set wrong; one sentence.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+impl Config {
+    /// Reads arguments, and the environment through them.
+    ///
+    /// # Errors
+    /// When something is wrong, or help was asked for.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, ConfigError> {
+        let arguments = Arguments::try_parse_from(arguments).map_err(|error| told(&error))?;
+        let endpoint = |text: &String| {
+            let (protocol, url) = match text.split_once('=') {
+                Some((word, url)) if !word.contains(':') => (word.parse(), url),
+                Some(_) | None => (Ok(arguments.forward_protocol), text.as_str()),
+            };
+            let parsed = protocol.and_then(|protocol| Endpoint::parse(url.trim(), protocol));
+            parsed.map_err(|error| ConfigError::Wrong(format!("PULLTRACE_FORWARD_OTLP_ENDPOINT: {error}")))
+        };
+        let named = |list: &[String]| list.iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect();
+        let endpoints: Vec<_> = named(&arguments.forward_otlp_endpoint);
+        Ok(Self {
+            http_addr: arguments.http_addr,
+            metrics_addr: arguments.metrics_addr,
+            otlp_grpc_addr: arguments.otlp_grpc_addr,
+            otlp_http_addr: arguments.otlp_http_addr,
+            history_ttl: arguments.history_ttl,
+            forward_endpoints: endpoints.iter().map(endpoint).collect::<Result<_, _>>()?,
+            registry_labels: named(&arguments.registry_labels),
+            event_log: arguments.event_log == Switch::On,
+            cluster_name: arguments.cluster_name,
+            log_level: arguments.log_level,
+            log_format: arguments.log_format,
+        })
+    }
+}
+
+/// Those of these variables that begin like ours and that neither collector nor agent reads.
+pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let command = Arguments::command();
+    let ours: Vec<_> = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str()).collect();
+    let known = |name: &str| ours.contains(&name) || OF_THE_AGENT.contains(&name);
+    names.into_iter().filter(|name| name.starts_with(PREFIX) && !known(name)).collect()
+}
+
+/// clap's error in one sentence that names the variable.
+fn told(error: &clap::Error) -> ConfigError {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => Some(texts.join(", ")),
+        Some(_) | None => None,
+    };
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return ConfigError::Asked(error.to_string());
+    }
+    let (Some(argument), Some(value)) = (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue)) else {
+        let first = error.to_string();
+        let first = first.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        return ConfigError::Wrong(format!("{first}; --help says what is understood"));
+    };
+    let flag = argument.split(' ').next().unwrap_or_default().trim_start_matches("--").to_owned();
+    let command = Arguments::command();
+    let variable = command.get_arguments().find(|a| a.get_long() == Some(&flag)).and_then(|a| a.get_env()?.to_str());
+    let allowed = std::error::Error::source(error).map(ToString::to_string).or_else(|| text(ContextKind::ValidValue));
+    ConfigError::Wrong(format!(
+        "{} (--{flag}): {value:?} is not allowed; it must be {}",
+        variable.unwrap_or("the flag"),
+        allowed.unwrap_or_else(|| "given".to_owned())
+    ))
+}
+
+fn protocol(text: &str) -> Result<Protocol, &'static str> {
+    text.parse().map_err(|_| "grpc or http/protobuf")
+}
+
+/// Reads `500ms`, `30s`, `5m`, `2h`.
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    const FORM: &str = "a number and a unit of ms, s, m or h, such as 30s or 5m, and not zero";
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or(FORM)?;
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| FORM)?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(FORM),
+    };
+    number.checked_mul(millis).filter(|total| *total > 0).map(Duration::from_millis).ok_or(FORM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<Config, ConfigError> {
+        Config::read(["pulltrace-collector"].iter().chain(arguments).map(OsString::from))
+    }
+
+    fn wrong(arguments: &[&str]) -> String {
+        read(arguments).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nothing_set_means_the_contracts_ports_and_otlp_from_this_machine_only() {
+        let config = read(&[]).unwrap();
+        let addresses = [config.http_addr, config.metrics_addr, config.otlp_grpc_addr, config.otlp_http_addr];
+        assert_eq!(addresses.map(|a| a.to_string()), ["0.0.0.0:8080", "0.0.0.0:9090", "127.0.0.1:4317", "127.0.0.1:4318"]);
+        assert_eq!((config.history_ttl, config.event_log), (Duration::from_secs(1800), true));
+    }
+
+    #[test]
+    fn a_wrong_value_is_one_sentence_that_names_variable_value_and_what_is_allowed() {
+        assert_eq!(
+            wrong(&["--http-addr", "here"]),
+            "PULLTRACE_HTTP_ADDR (--http-addr): \"here\" is not allowed; it must be an IP address and a port, such as 127.0.0.1:8080, or \
+             :8080 for all addresses"
+        );
+        assert_eq!(
+            wrong(&["--event-log", "maybe"]),
+            "PULLTRACE_EVENT_LOG (--event-log): \"maybe\" is not allowed; it must be on, off"
+        );
+        for duration in ["30", "s", "0s", "-1s", "1w", ""] {
+            let told = wrong(&[&format!("--history-ttl={duration}")]);
+            assert!(told.starts_with("PULLTRACE_HISTORY_TTL") && !told.contains('\n'), "{told}");
+        }
+        assert_eq!(wrong(&["--nonsense"]), "unexpected argument '--nonsense' found; --help says what is understood");
+    }
+
+    #[test]
+    fn several_sinks_each_have_their_protocol() {
+        let config = read(&["--forward-otlp-endpoint", "http://tempo:4317, http/protobuf=http://other:4318/otlp,"]).unwrap();
+        let origins: Vec<_> = config.forward_endpoints.iter().map(Endpoint::origin).collect();
+        assert_eq!(origins, ["http://tempo:4317", "http://other:4318"]);
+        assert!(
+            wrong(&["--forward-otlp-endpoint", "tempo:4317"])
+                .starts_with("PULLTRACE_FORWARD_OTLP_ENDPOINT: \"tempo:4317\" has no scheme")
+        );
+    }
+
+    #[test]
+    fn variables_that_nobody_reads_are_found() {
+        let names = ["PULLTRACE_HTTP_ADDR", "PULLTRACE_NODE_NAME", "PULLTRACE_HTPP_ADDR", "PATH"];
+        assert_eq!(unknown_variables(names.map(str::to_owned)), ["PULLTRACE_HTPP_ADDR"]);
+    }
+}
