@@ -56,8 +56,8 @@ pub struct Args {
     #[arg(long, env = "PULLTRACE_CONTAINERD_NAMESPACES", value_delimiter = ',')]
     pub containerd_namespaces: Vec<String>,
     /// How often a running pull is looked at (`500ms`, `1s`, `2s`).
-    #[arg(long, env = "PULLTRACE_REPORT_INTERVAL", default_value = "1s", value_parser = interval)]
-    pub report_interval: Duration,
+    #[arg(long, env = "PULLTRACE_REPORT_INTERVAL", default_value = "1s")]
+    pub report_interval: String,
     /// Where to send OTLP: the collector of Pulltrace, or any other receiver.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", default_value = "http://127.0.0.1:4317")]
     pub otlp_endpoint: String,
@@ -68,8 +68,8 @@ pub struct Args {
     #[arg(long, env = "OTEL_EXPORTER_OTLP_HEADERS", default_value = "", hide_env_values = true)]
     pub otlp_headers: String,
     /// Time after which a request counts as failed, milliseconds.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value_t = 10_000)]
-    pub otlp_timeout: u64,
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value = "10000")]
+    pub otlp_timeout: String,
     /// Compression: none or gzip.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_COMPRESSION", default_value = "none")]
     pub otlp_compression: String,
@@ -83,8 +83,8 @@ pub struct Args {
     #[arg(long, env = "OTEL_EXPORTER_OTLP_CLIENT_KEY", requires = "otlp_client_certificate")]
     pub otlp_client_key: Option<PathBuf>,
     /// Address that answers /healthz and /readyz, or `off`.
-    #[arg(long, env = "PULLTRACE_METRICS_ADDR", default_value = "0.0.0.0:9091", value_parser = address)]
-    pub metrics_addr: Address,
+    #[arg(long, env = "PULLTRACE_METRICS_ADDR", default_value = ":9091")]
+    pub metrics_addr: String,
     /// What to log: error, warn, info, debug, trace, or a filter like `agent=debug`.
     #[arg(long, env = "PULLTRACE_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
@@ -153,9 +153,10 @@ impl Args {
             },
             sockets: self.containerd_socket.map_or_else(|| SOCKETS.map(PathBuf::from).to_vec(), |socket| vec![socket]),
             selection: if names.is_empty() { Selection::All } else { Selection::Only(names) },
-            interval: self.report_interval,
+            interval: interval(&self.report_interval)
+                .map_err(|e| invalid("PULLTRACE_REPORT_INTERVAL", &self.report_interval, e))?,
             endpoint,
-            probes: self.metrics_addr,
+            probes: address(&self.metrics_addr).map_err(|e| invalid("PULLTRACE_METRICS_ADDR", &self.metrics_addr, e))?,
         })
     }
 
@@ -167,10 +168,10 @@ impl Args {
             self.otlp_compression.parse().map_err(|e| invalid("OTEL_EXPORTER_OTLP_COMPRESSION", &self.otlp_compression, e))?;
         let endpoint = Endpoint::parse(&self.otlp_endpoint, protocol)
             .map_err(|e| invalid("OTEL_EXPORTER_OTLP_ENDPOINT", &self.otlp_endpoint, e))?;
-        let endpoint = endpoint
-            .with_headers(headers)
-            .with_compression(compression)
-            .with_timeout(Duration::from_millis(self.otlp_timeout.max(1)));
+        let timeout: u64 = self.otlp_timeout.parse().ok().filter(|millis| (1..=600_000).contains(millis)).ok_or_else(|| {
+            invalid("OTEL_EXPORTER_OTLP_TIMEOUT", &self.otlp_timeout, "milliseconds between 1 and 600000 are allowed")
+        })?;
+        let endpoint = endpoint.with_headers(headers).with_compression(compression).with_timeout(Duration::from_millis(timeout));
         let authority = read("OTEL_EXPORTER_OTLP_CERTIFICATE", self.otlp_certificate.as_ref())?;
         let certificate = read("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", self.otlp_client_certificate.as_ref())?;
         let key = read("OTEL_EXPORTER_OTLP_CLIENT_KEY", self.otlp_client_key.as_ref())?;
@@ -217,15 +218,15 @@ fn address(text: &str) -> Result<Address, String> {
 fn interval(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    let number: u64 = number.parse().map_err(|_| format!("{text:?} is no duration like 500ms, 1s or 2m"))?;
+    let number: u64 = number.parse().map_err(|_| "a duration is like 500ms, 1s or 2m".to_owned())?;
     let duration = match unit {
         "ms" => Duration::from_millis(number),
         "s" => Duration::from_secs(number),
         "m" => Duration::from_secs(number.saturating_mul(60)),
-        _ => return Err(format!("{text:?} is no duration like 500ms, 1s or 2m")),
+        _ => return Err("a duration is like 500ms, 1s or 2m".to_owned()),
     };
     let allowed = Duration::from_millis(100)..=Duration::from_secs(60);
-    if allowed.contains(&duration) { Ok(duration) } else { Err("between 100ms and 1m".to_owned()) }
+    if allowed.contains(&duration) { Ok(duration) } else { Err("between 100ms and 1m are allowed".to_owned()) }
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ const MAX_INQUIRIES: usize = 8;
 const IDLE_WATCHED: Duration = Duration::from_secs(60);
 /// The same where nothing wakes it but events: the phase before the first event is seen late by at most this.
 const IDLE_UNWATCHED: Duration = Duration::from_secs(5);
+/// The list of namespaces is read again with every look while nothing runs, and this often while something does.
+const LIST_NAMESPACES: Duration = Duration::from_secs(5);
 /// First and longest pause between two attempts to connect.
 const RECONNECT: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5)];
 /// How long the last words may take when the agent is told to stop.
@@ -137,8 +139,9 @@ struct Session {
     client: Client,
     events: Events,
     stir: Option<Stir>,
-    /// Namespaces to look at; `None` when the list is to be read again.
-    namespaces: Option<Vec<String>>,
+    /// Namespaces to look at, and when the list is to be read again: containerd makes namespaces without telling.
+    namespaces: Vec<String>,
+    list_at: Timestamp,
     selection: containerd::Selection,
     inquiries: FuturesUnordered<BoxFuture<'static, Reply>>,
 }
@@ -248,7 +251,8 @@ impl Session {
             client,
             events,
             stir: stir.ok().map(|(stir, _)| stir),
-            namespaces: Some(namespaces),
+            namespaces,
+            list_at: Timestamp::EPOCH,
             selection: config.selection.clone(),
             inquiries: FuturesUnordered::new(),
         };
@@ -260,11 +264,12 @@ impl Session {
         let inquiry = match question {
             Question::Survey { ingests } => {
                 let (known, selection, dull) = (self.namespaces.clone(), self.selection.clone(), tracker.dull());
+                let list = !tracker.is_active() || now >= self.list_at;
+                if list {
+                    self.list_at = now + LIST_NAMESPACES;
+                }
                 async move {
-                    let namespaces = match known {
-                        Some(namespaces) => Ok(namespaces),
-                        None => client.namespaces(&selection).await,
-                    };
+                    let namespaces = if list { client.namespaces(&selection).await } else { Ok(known) };
                     let survey = match namespaces {
                         Ok(namespaces) => {
                             client.survey(&namespaces, &dull, ingests, now).await.map(|survey| (survey, namespaces))
@@ -299,7 +304,7 @@ impl Session {
             heard = self.events.next() => match heard {
                 Some(Heard::Seen(seen)) => Ok(Some(seen)),
                 Some(Heard::Namespaces) => {
-                    self.namespaces = None;
+                    self.list_at = Timestamp::EPOCH;
                     Ok(Some(Seen::Stirred))
                 }
                 None => Err("its event stream ended".to_owned()),
@@ -307,7 +312,7 @@ impl Session {
             Some(reply) = self.inquiries.next() => match reply {
                 Reply::Seen(seen) => Ok(Some(seen)),
                 Reply::Surveyed(seen, namespaces) => {
-                    self.namespaces = Some(namespaces);
+                    self.namespaces = namespaces;
                     Ok(Some(seen))
                 }
                 Reply::Broken(problem) => Err(problem),

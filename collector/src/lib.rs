@@ -35,6 +35,7 @@ pub const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs until `shutdown` ends, then lets open requests finish for at most [`GRACE`].
 pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Output = ()>) {
+    listeners.announce();
     let (stop, stopped) = watch::channel(false);
     let stopping = move || until(stopped.clone());
     let epoch = RandomState::new().hash_one(());

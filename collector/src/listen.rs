@@ -36,6 +36,18 @@ impl Listeners {
             otlp_http: bind(config.otlp_http_addr, "PULLTRACE_OTLP_HTTP_ADDR").await?,
         })
     }
+
+    /// Says where each of them listens, for those who let the system choose a port.
+    pub(crate) fn announce(&self) {
+        let address = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+        tracing::info!(
+            http = address(&self.http),
+            metrics = address(&self.metrics),
+            otlp_grpc = address(&self.otlp_grpc),
+            otlp_http = address(&self.otlp_http),
+            "listening"
+        );
+    }
 }
 
 async fn bind(address: Address, variable: &'static str) -> Result<TcpListener, BindError> {

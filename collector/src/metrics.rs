@@ -177,6 +177,9 @@ impl Metrics {
     /// The numbers of one sink.
     pub(crate) fn sink(&self, sink: &str) -> SinkMetrics {
         let label = SinkLabel { sink: sink.to_owned() };
+        for reason in ["queue_full", "refused"] {
+            self.0.forward_dropped.get_or_create(&DropLabels { sink: sink.to_owned(), reason }).inc_by(0);
+        }
         SinkMetrics {
             queued: self.0.forward_queued.get_or_create(&label).clone(),
             sent: self.0.forward_sent.get_or_create(&label).clone(),

@@ -109,12 +109,12 @@ impl Tools {
     }
 }
 
-/// A program of this workspace: in `$E2E_BINARIES` if that is set, else as built for these tests, beside the folder of the test
-/// executables.
+/// A program of this workspace: in `$E2E_BINARIES` if that is set, else as built with these tests, whose executables are one folder
+/// deeper, in `deps`.
 #[must_use]
 pub fn built(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap_or_default();
-    let beside = || test.parent().and_then(Path::parent).unwrap_or(Path::new(".")).to_owned();
+    let own = std::env::current_exe().unwrap_or_default();
+    let beside = || own.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).unwrap_or(Path::new(".")).to_owned();
     std::env::var_os("E2E_BINARIES").map_or_else(beside, PathBuf::from).join(name)
 }
 

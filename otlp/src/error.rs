@@ -104,7 +104,8 @@ impl SendError {
     }
 
     pub(crate) fn connection(error: &hyper_util::client::legacy::Error) -> Self {
-        let told = causes(error);
+        // The outermost layer says no more than what the variants below say.
+        let told = causes(error.source().unwrap_or(error));
         if error.is_connect() { Self::Unreachable(told) } else { Self::Broken(told) }
     }
 }

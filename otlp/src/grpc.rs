@@ -11,6 +11,7 @@ use crate::{
     client::{Sent, read},
     endpoint::Endpoint,
     error::SendError,
+    web::retry_after,
 };
 
 /// Length of a frame's head: whether the message is compressed, and its length.
@@ -41,15 +42,17 @@ pub(crate) fn request(endpoint: &Endpoint, signal: Signal, message: Bytes) -> Re
 
 pub(crate) async fn answer(response: Response<Incoming>) -> Result<Sent, SendError> {
     if response.status() != StatusCode::OK {
-        return Err(SendError::http(response.status().as_u16(), "gRPC is not spoken here", None));
+        // Not gRPC: most likely a proxy in between speaks for a receiver that it cannot reach.
+        let reason = response.status().canonical_reason().unwrap_or_default();
+        return Err(SendError::http(response.status().as_u16(), reason, retry_after(response.headers())));
     }
     // An answer without a message has its verdict in the headers.
     verdict(response.headers()).transpose()?;
     let (body, trailers) = read(response).await?;
     verdict(&trailers).ok_or(SendError::Answer("its answer has no gRPC status"))??;
-    let message = match body.split_at_checked(HEAD) {
-        Some(([0, ..], message)) => message,
-        Some(_) => return Err(SendError::Answer("its answer is compressed, unasked")),
+    let message = match body.split_first_chunk::<HEAD>() {
+        Some(([0, length @ ..], message)) if u32::from_be_bytes(*length) as usize == message.len() => message,
+        Some(_) => return Err(SendError::Answer("its answer is not one plain message")),
         None if body.is_empty() => &[],
         None => return Err(SendError::Answer("its answer is cut off")),
     };

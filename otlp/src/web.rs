@@ -65,7 +65,7 @@ fn reason(headers: &HeaderMap, body: &Bytes, status: StatusCode) -> String {
 }
 
 /// Seconds; a date, which is allowed too, would need a clock and is taken as no wish.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 

@@ -87,7 +87,7 @@ pub enum ConnectError {
     #[error("there is no socket at {0}: is containerd running, and is PULLTRACE_CONTAINERD_SOCKET right?")]
     Missing(PathBuf),
     /// It may not be opened.
-    #[error("no permission to open {0}: run as root, or as a member of the group that owns the socket")]
+    #[error("permission denied: {0} may be opened only by root or by the group that owns it")]
     Denied(PathBuf),
     /// It exists and nobody answers.
     #[error("nothing answers at {path}: {reason}")]

@@ -2,7 +2,8 @@
 //! one merged change when it reads again, and none can hold up another or the intake.
 //!
 //! A newcomer gets everything as it is, then the named event `sync`, then changes. Every event has an id; a reader that comes back with one
-//! gets what it missed. Events that belong together carry the id of what came before, except the last, so none is lost in between.
+//! gets what it missed, once, in the order of revisions. Events about one pull that belong together carry the id of what came before, except
+//! the last. Every event has the whole state, so one that is cut off while it catches up may miss that a pull started, never how it is.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -47,11 +48,13 @@ pub(super) async fn events(State(site): State<Site>, uri: Uri, headers: HeaderMa
     let last_id = headers.get("last-event-id").and_then(|value| value.to_str().ok()).or(wanted.last_event_id.as_deref());
     let snapshot = site.view.now();
     let resumed = last_id.and_then(|id| id.parse().ok()).filter(|cursor| snapshot.can_resume(*cursor));
+    let seen = resumed.map_or(0, |cursor: Cursor| cursor.revision);
     let reader = Reader {
         view: site.view.clone(),
         filter: wanted.filter,
         layers: wanted.layers.unwrap_or(false),
-        seen: resumed.map_or(0, |cursor: Cursor| cursor.revision),
+        seen,
+        complete: seen,
         sync_at: resumed.is_none().then_some(snapshot.revision),
         greeting: Some(format!("retry: {}\n\n", RETRY_MILLIS + site.readers.available_permits() * 379 % 1000)),
         told_at: Instant::now(),
@@ -67,8 +70,10 @@ struct Reader {
     view: View,
     filter: Filter,
     layers: bool,
-    /// The revision up to which everything was told.
+    /// The revision of the last event.
     seen: u64,
+    /// The revision up to which everything was told. Behind it pulls may be untold that changed again since `seen`.
+    complete: u64,
     /// The revision at which the present state is complete, until that was said.
     sync_at: Option<u64>,
     greeting: Option<String>,
@@ -130,6 +135,7 @@ impl Reader {
         }
         self.seen = snapshot.revision;
         self.sync(snapshot, text);
+        self.complete = self.seen;
         Ok(())
     }
 
@@ -137,6 +143,7 @@ impl Reader {
     fn sync(&mut self, snapshot: &Snapshot, text: &mut String) {
         if let Some(at) = self.sync_at.take() {
             self.seen = self.seen.max(at);
+            self.complete = self.seen;
             event(text, Some("sync"), snapshot.epoch, self.seen, "{}");
         }
     }
@@ -150,14 +157,14 @@ impl Reader {
         if new || !self.filter.is_about(&row.status) {
             return Ok(());
         }
-        if !matches && !row.ended_after(self.seen) {
+        if !matches && !row.ended_after(self.complete) {
             // It may have been shown while it matched: whoever has it shall forget it, once.
-            if row.turned > self.seen {
+            if row.turned > self.complete {
                 removed(snapshot.epoch, row.revision, row.status.id, text);
             }
             return Ok(());
         }
-        let events = row.events(self.seen, self.layers);
+        let events = row.events(self.complete, self.layers);
         let last = events.len().saturating_sub(1);
         for (index, what) in events.into_iter().enumerate() {
             let id = if index == last { row.revision } else { self.seen };

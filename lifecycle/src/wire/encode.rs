@@ -1,5 +1,5 @@
 //! What an agent says, as bytes of an `ExportLogsServiceRequest` or `ExportTraceServiceRequest`: the state of pulls, its heartbeat, and the
-//! trace of a pull that ended. Its mirror is [`super::report`].
+//! trace of a pull that ended. Its mirror is the private module `report`.
 
 use opentelemetry_proto::tonic::{
     collector::logs::v1::ExportLogsServiceRequest,

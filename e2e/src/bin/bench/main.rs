@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 use e2e::clock;
 use e2e::containerd::Containerd;
 use e2e::process::Process;
-use e2e::pulltrace::Collector;
+use e2e::pulltrace::{Collector, free_address};
 use e2e::tools::{Need, Tools, Version, built};
 use serde_json::json;
 
@@ -123,6 +123,7 @@ impl Idle {
             ("PULLTRACE_NODE_NAME", "bench-node".to_owned()),
             ("PULLTRACE_CONTAINERD_SOCKET", containerd.socket().display().to_string()),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()),
+            ("PULLTRACE_METRICS_ADDR", free_address()),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value));
         let mut agent = Process::spawn("pulltrace-agent", folder.path(), &built("pulltrace-agent"), &[], &env);

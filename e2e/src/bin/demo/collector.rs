@@ -24,6 +24,14 @@ pub(crate) struct Collector {
     _folder: TempDir,
 }
 
+/// What the collector tells of a pull that has ended.
+pub(crate) struct Ended {
+    pub(crate) image: String,
+    pub(crate) outcome: String,
+    /// The one sentence.
+    pub(crate) summary: String,
+}
+
 /// A running agent.
 pub(crate) struct Agent {
     _process: Process,
@@ -59,6 +67,7 @@ impl Collector {
             ("PULLTRACE_NODE_NAME", "demo-node".to_owned()),
             ("PULLTRACE_CONTAINERD_SOCKET", socket.display().to_string()),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", self.grpc)),
+            ("PULLTRACE_METRICS_ADDR", free_address()),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value));
         let mut process = Process::spawn("pulltrace-agent", folder.path(), &built("pulltrace-agent"), &[], &env);
@@ -103,12 +112,12 @@ impl Collector {
         }
     }
 
-    /// Outcome and sentence of a pull of the repository that has ended and was not said before.
-    pub(crate) fn newly_ended(&mut self, repository: &str) -> Option<(String, String)> {
+    /// A pull of the repository that has ended and was not returned before.
+    pub(crate) fn newly_ended(&mut self, repository: &str) -> Option<Ended> {
         let ended = |pull: &Value| !text(pull, "outcome").is_empty() && text(pull, "imageRef").contains(repository);
         let pull = self.pulls().into_iter().find(|pull| ended(pull) && !self.seen.contains(&text(pull, "id")))?;
         self.seen.insert(text(&pull, "id"));
-        Some((text(&pull, "outcome"), text(&pull, "summary")))
+        Some(Ended { image: text(&pull, "imageRef"), outcome: text(&pull, "outcome"), summary: text(&pull, "summary") })
     }
 }
 

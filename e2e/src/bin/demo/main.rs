@@ -105,9 +105,9 @@ fn simulated(collector: &mut Collector, once: bool, stop: &Stop) -> bool {
     let mut any = false;
     let mut quiet_since = Instant::now();
     while !stop.is_set() && containerd.runs() && !(once && any && quiet_since.elapsed() > Duration::from_secs(10)) {
-        while let Some((_, summary)) = collector.newly_ended("") {
+        while let Some(ended) = collector.newly_ended("") {
             any = true;
-            say(format!("  {summary}"));
+            say(format!("  {}: {}", ended.image, ended.summary));
         }
         if collector.is_busy() {
             quiet_since = Instant::now();

@@ -115,10 +115,10 @@ impl Stage {
     }
 
     fn stalled(&self, collector: &mut Collector, stop: &Stop) -> bool {
-        say("\nThe registry falls silent for 20 s in the middle of each layer, and recovers.");
+        say("\nThe registry falls silent in the middle of each layer, and recovers after half a minute.");
         self.link.set_fault(Fault::Stall);
         let pull = self.begin(&self.images.model);
-        Self::watch(collector, &[&pull], stop, Duration::from_secs(20));
+        Self::watch(collector, &[&pull], stop, Duration::from_secs(30));
         self.link.set_fault(Fault::None);
         Self::watch(collector, &[&pull], stop, Duration::MAX);
         tells(collector, &self.images.model, "ready", stop)
@@ -181,12 +181,12 @@ fn tells(collector: &mut Collector, image: &Image, outcome: &str, stop: &Stop) -
     let repository = image.name.split(':').next().unwrap_or_default();
     let begin = Instant::now();
     while !stop.is_set() && begin.elapsed() < TOLD {
-        if let Some((told, summary)) = collector.newly_ended(repository) {
-            say(format!("  {}: {summary}", reference(image)));
-            if told != outcome {
-                say(format!("  That should have been {outcome}."));
+        if let Some(told) = collector.newly_ended(repository) {
+            say(format!("  {}: {}", told.image, told.summary));
+            if told.outcome != outcome {
+                say(format!("  It is {}. That should have been {outcome}.", told.outcome));
             }
-            return told == outcome;
+            return told.outcome == outcome;
         }
         clock::pause(Duration::from_millis(50));
     }

@@ -1,0 +1,89 @@
+//! `/metrics` from outside: every name of the vocabulary, both formats, bounded labels.
+
+mod house;
+
+use house::{House, eventually, failed, get, pull, ready};
+use lifecycle::{
+    names::{Kind, TABLE},
+    pull::{ErrorClass, Wait},
+    wire::{
+        Event::{Finished, Progress, Started},
+        Signal,
+    },
+};
+
+/// A collector to which everything has happened that is counted.
+fn eventful() -> House {
+    let house = House::start(&["--registry-labels", "docker.io", "--forward-otlp-endpoint", "http/protobuf=http://127.0.0.1:9"]);
+    let mut stalled = pull("a", 1, 10);
+    stalled.wait = Some(Wait::Stalled { since: house::at(0) });
+    house.report(&[(Started, &stalled), (Progress, &stalled), (Finished, &ready(pull("b", 1, 1500)))]);
+    house.report(&[(Finished, &failed(pull("ghcr.io/c/c:1", 1, 3), ErrorClass::Tls, "bad certificate"))]);
+    house::post(house.web, "/v1/logs", &[("content-type", "application/json")], b"{");
+    let large = vec![0x0a; 64 << 20];
+    assert_eq!(house::post(house.web, Signal::Traces.http_path(), &[("content-type", "text/plain")], &large[..10]).status, 415);
+    eventually("all are counted", || (house.metric("pulltrace_board_pulls") == 3.0).then_some(()));
+    house
+}
+
+#[test]
+fn every_metric_of_the_vocabulary_is_exported_with_its_labels() {
+    let house = eventful();
+    let scrape = house.scrape();
+    for entry in TABLE.iter().filter(|e| matches!(e.kind, Kind::Gauge | Kind::Counter | Kind::Histogram)) {
+        let kind = entry.kind.as_str();
+        assert!(
+            scrape.contains(&format!("# HELP {} {}\n# TYPE {0} {kind}\n", entry.name, entry.help)),
+            "{}:\n{scrape}",
+            entry.name
+        );
+        let sample =
+            scrape.lines().find(|line| line.strip_prefix(entry.name).is_some_and(|rest| rest.starts_with(['{', ' ', '_'])));
+        let sample = sample.unwrap_or_else(|| panic!("{} has no sample", entry.name));
+        for label in entry.labels {
+            assert!(sample.contains(&format!("{label}=\"")), "{label} is missing: {sample}");
+        }
+    }
+}
+
+#[test]
+fn what_happened_is_what_is_counted() {
+    let house = eventful();
+    for (series, value) in [
+        ("pulltrace_pulls_active", 1.0),
+        ("pulltrace_pulls_in_phase{phase=\"downloading\"}", 1.0),
+        ("pulltrace_pulls_in_phase{phase=\"resolving\"}", 0.0),
+        ("pulltrace_pulls_stalled", 1.0),
+        ("pulltrace_pulls_total{outcome=\"ready\",registry=\"docker.io\",cache=\"none\"}", 1.0),
+        ("pulltrace_pulls_total{outcome=\"failed\",registry=\"other\",cache=\"none\"}", 1.0),
+        ("pulltrace_pull_duration_seconds_bucket{le=\"5.0\",outcome=\"ready\",registry=\"docker.io\",cache=\"none\"}", 0.0),
+        ("pulltrace_pull_duration_seconds_bucket{le=\"10.0\",outcome=\"ready\",registry=\"docker.io\",cache=\"none\"}", 1.0),
+        ("pulltrace_pull_phase_duration_seconds_sum{phase=\"downloading\",registry=\"docker.io\"}", 3.0),
+        ("pulltrace_pull_bytes_total{registry=\"docker.io\",source=\"fetched\"}", 1500.0),
+        ("pulltrace_pull_errors_total{class=\"tls\",registry=\"other\"}", 1.0),
+        ("pulltrace_agents_connected", 1.0),
+        ("pulltrace_agent_reports_total", 4.0),
+        ("pulltrace_receiver_accepted_total", 4.0),
+        ("pulltrace_receiver_rejected_total{reason=\"malformed\"}", 1.0),
+        ("pulltrace_receiver_rejected_total{reason=\"content_type\"}", 1.0),
+        ("pulltrace_board_refused_total{reason=\"stale\"}", 1.0),
+        ("pulltrace_board_evicted_total{reason=\"ttl\"}", 0.0),
+    ] {
+        assert_eq!(house.metric(series), value, "{series}\n{}", house.scrape());
+    }
+}
+
+#[test]
+fn open_metrics_with_traces_as_exemplars_for_those_who_ask() {
+    let house = eventful();
+    let accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
+    let open = get(house.metrics, "/metrics", &[("accept", accept)]);
+    assert!(open.header("content-type").starts_with("application/openmetrics-text; version=1.0.0"));
+    let text = open.text();
+    let trace = format!("# {{trace_id=\"{}\"}} 7.0", pull("b", 1, 0).id);
+    assert!(text.ends_with("# EOF\n") && text.contains(&trace), "{text}");
+    let classic = get(house.metrics, "/metrics", &[]);
+    assert!(classic.header("content-type").starts_with("text/plain; version=0.0.4"));
+    assert!(!classic.text().contains("trace_id") && !classic.text().contains("# EOF"));
+    assert_eq!(get(house.metrics, "/", &[]).status, 404);
+}

@@ -1,0 +1,205 @@
+//! What must hold: at every word of the agent, at every change of the board, and at the end. Each complaint says what was broken.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lifecycle::{
+    board::{Board, Change, ChangeKind},
+    image::Digest,
+    pull::{Ending, Interval, Outcome, Pull, PullId},
+    time::Timestamp,
+};
+
+use super::{
+    agent::Said,
+    containerd::{self, Containerd, Fate, NAMESPACE, at},
+};
+
+/// What was seen so far, to compare with.
+pub(super) struct Truth {
+    uid: &'static str,
+    sequences: BTreeMap<PullId, u64>,
+    fetched: BTreeMap<(PullId, Digest), u64>,
+    totals: BTreeMap<PullId, u64>,
+    endings: BTreeMap<PullId, Ending>,
+    /// In which life the agent saw a lease last, with something in it.
+    seen: BTreeMap<PullId, usize>,
+    /// Blobs that were ever fetched on this node, kept beyond their collection.
+    told: BTreeSet<PullId>,
+}
+
+macro_rules! must {
+    ($holds:expr, $($complaint:tt)+) => {
+        if !$holds {
+            return Err(format!($($complaint)+));
+        }
+    };
+}
+
+impl Truth {
+    pub(super) const fn new(uid: &'static str) -> Self {
+        Self {
+            uid,
+            sequences: BTreeMap::new(),
+            fetched: BTreeMap::new(),
+            totals: BTreeMap::new(),
+            endings: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            told: BTreeSet::new(),
+        }
+    }
+
+    /// The id that a pull of the model must have, if it has begun.
+    fn id(&self, pull: &containerd::Pull) -> Option<PullId> {
+        pull.began.map(|began| PullId::derive(self.uid, NAMESPACE, &pull.lease, began))
+    }
+
+    /// Sequences grow, also from one life of the agent to the next.
+    pub(super) fn told(&mut self, said: Said, world: &Containerd, life: usize) -> Result<(), String> {
+        for pull in said.pulls {
+            let last = self.sequences.insert(pull.id, pull.sequence);
+            must!(last.is_none_or(|last| last < pull.sequence), "{}: sequence {} after {last:?}", pull.id, pull.sequence);
+            self.told.insert(pull.id);
+        }
+        for (lease, created_at) in said.listed {
+            // Leases of a process that is no more are leftovers, if that can be known.
+            if created_at >= world.born || !world.plan.start_visible {
+                self.seen.insert(PullId::derive(self.uid, NAMESPACE, &lease, created_at), life);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn at_a_change(&mut self, world: &Containerd, board: &Board, change: Change) -> Result<(), String> {
+        must!(change.kind != ChangeKind::Removed, "{} was forgotten", change.id);
+        let (Some(pull), Some(status)) = (board.pull(change.id), board.status(change.id)) else {
+            return Err(format!("{} changed and is not there", change.id));
+        };
+        let id = pull.id;
+        for layer in &pull.layers {
+            let before = self.fetched.insert((id, layer.digest.clone()), layer.fetched).unwrap_or(0);
+            must!(layer.fetched >= before, "{id}: bytes of a layer fell from {before} to {}: {layer:?}", layer.fetched);
+            must!(layer.fetched <= layer.size, "{id}: more bytes than there are: {layer:?}");
+            must!(in_order(layer.download) && in_order(layer.unpack), "{id}: ends before its begin: {layer:?}");
+        }
+        let total = status.downloaded_bytes;
+        let before = self.totals.insert(id, total).unwrap_or(0);
+        must!(total >= before, "{id}: bytes fell from {before} to {total}: {pull:?}");
+        if status.total_known {
+            let sum = status.total_bytes.map(|to_fetch| to_fetch + status.cached_bytes);
+            must!(status.size_bytes == sum, "{id}: cached and to fetch do not make the size: {status:?}");
+        }
+        must!(pull.resolved_at.is_none_or(|at| at >= pull.started_at), "{id}: resolved before it began: {pull:?}");
+        self.outcome(world, &pull, status.percent)
+    }
+
+    fn outcome(&mut self, world: &Containerd, pull: &Pull, percent: Option<f64>) -> Result<(), String> {
+        let id = pull.id;
+        if let Some(known) = self.endings.get(&id) {
+            must!(pull.ending.as_ref() == Some(known), "{id}: {known:?} became {:?}", pull.ending);
+        }
+        let ready = pull.ending.as_ref().is_some_and(|e| e.outcome == Outcome::Ready);
+        let of_model = world.pulls.iter().find(|p| self.id(p) == Some(id));
+        if ready {
+            let truly = match of_model {
+                Some(model) => model.fate == Fate::Ready,
+                None => pull.image.as_ref().is_some_and(|name| world.store.records.values().any(|(target, _)| world.images.iter().any(|i| i.target() == target && i.name.repository() == name.repository()))),
+            };
+            must!(truly, "{id}: ready, and it is not: {pull:?}");
+        }
+        if percent == Some(100.0) {
+            must!(ready || pull.ending.is_none(), "{id}: all of it, and it ended badly: {pull:?}");
+            let here = |digest: &Digest| world.store.commits.contains_key(digest) || world.store.content.contains_key(digest);
+            let complete = pull.layers.iter().filter(|l| !l.cached).all(|l| here(&l.digest));
+            must!(complete, "{id}: all of it, and bytes are missing: {pull:?}");
+        }
+        if let Some(ending) = pull.ending.clone() {
+            must!(ending.at >= pull.started_at, "{id}: ended before it began: {pull:?}");
+            if ending.outcome != Outcome::Lost {
+                self.endings.insert(id, ending);
+            }
+        }
+        Ok(())
+    }
+
+    /// After a long quiet the board shows what happened.
+    pub(super) fn at_the_end(&self, world: &Containerd, board: &Board, lives: usize) -> Result<(), String> {
+        let mut of_leases = BTreeSet::new();
+        for model in &world.pulls {
+            let Some(id) = self.id(model) else { continue };
+            of_leases.insert(id);
+            let shown = board.pull(id);
+            let outcome = shown.as_ref().map(|pull| pull.ending.as_ref().map(|e| &e.outcome));
+            let watched = self.seen.get(&id) == Some(&lives);
+            let what = format!("{id} ({}, {:?}, began {:?})", model.lease, model.fate, model.began);
+            match (outcome, model.fate) {
+                (None, _) => must!(!watched, "{what}: was seen and is not there"),
+                (Some(None), _) => return Err(format!("{what}: still runs: {shown:?}")),
+                (Some(Some(Outcome::Ready)), Fate::Ready) => complete(world, model, shown.as_ref()).map_err(|e| format!("{what}: {e}"))?,
+                (Some(Some(Outcome::Failed(_) | Outcome::Canceled)), Fate::Unready) => {}
+                (Some(Some(Outcome::Lost)), _) => must!(!watched, "{what}: was watched and is lost"),
+                (Some(Some(other)), _) => return Err(format!("{what}: is shown as {other:?}: {shown:?}")),
+            }
+        }
+        self.without_lease(world, board, &of_leases, lives)?;
+        self.fetched_once(world, board, lives)?;
+        must!(board.tally().running == 0, "something is counted as running");
+        let active = board.nodes().first().and_then(|node| node.active_pulls);
+        must!(active == Some(0), "the agent still counts {active:?} pulls");
+        Ok(())
+    }
+
+    /// Pulls that were seen only by the image record that they wrote: each is one that was not seen otherwise.
+    fn without_lease(&self, world: &Containerd, board: &Board, of_leases: &BTreeSet<PullId>, lives: usize) -> Result<(), String> {
+        for image in &world.images {
+            let others = board.ids().filter(|id| !of_leases.contains(id)).filter_map(|id| board.pull(id));
+            let of_image = others.filter(|pull| pull.image.as_ref().is_some_and(|n| n.repository() == image.name.repository()));
+            let unseen = world.pulls.iter().filter(|p| world.images[p.image].name == image.name && p.fate == Fate::Ready).filter(|p| {
+                let seen = self.id(p).and_then(|id| self.seen.get(&id));
+                seen != Some(&lives)
+            });
+            let (shown, unseen) = (of_image.count(), unseen.count());
+            must!(shown <= unseen, "{}: {shown} pulls by record, {unseen} that were not seen by lease", image.name);
+        }
+        let strange = board.ids().filter(|id| !of_leases.contains(id)).filter_map(|id| board.pull(id));
+        let nameless: Vec<_> = strange.filter(|pull| pull.image.is_none()).collect();
+        must!(nameless.is_empty(), "there are pulls that nobody made: {nameless:?}");
+        Ok(())
+    }
+
+    /// A blob that was fetched once is not shown as fetched by two pulls. What a restarted agent cannot know is excused.
+    fn fetched_once(&self, world: &Containerd, board: &Board, lives: usize) -> Result<(), String> {
+        if lives > 1 {
+            return Ok(());
+        }
+        let mut shown: BTreeMap<Digest, usize> = BTreeMap::new();
+        for pull in board.ids().filter_map(|id| board.pull(id)) {
+            for layer in pull.layers.iter().filter(|l| !l.cached && l.size > 0 && l.fetched == l.size) {
+                *shown.entry(layer.digest.clone()).or_default() += 1;
+            }
+        }
+        for (digest, times) in shown {
+            let truly = world.store.commits.get(&digest).copied().unwrap_or(0);
+            must!(times <= truly, "{digest}: fetched {truly} times, shown as fetched by {times} pulls");
+        }
+        Ok(())
+    }
+}
+
+fn in_order(interval: Interval) -> bool {
+    interval.start.zip(interval.end).is_none_or(|(start, end)| start <= end)
+}
+
+/// A pull that is ready shows the image as it is: name, layers, and every byte either cached or fetched.
+fn complete(world: &Containerd, model: &containerd::Pull, shown: Option<&Pull>) -> Result<(), String> {
+    let Some(shown) = shown else { return Ok(()) };
+    let image = &world.images[model.image];
+    let expected: BTreeSet<_> = image.distinct().into_iter().map(|l| (l.digest.clone(), l.size)).collect();
+    let layers: BTreeSet<_> = shown.layers.iter().map(|l| (l.digest.clone(), l.size)).collect();
+    must!(shown.total_known && layers == expected, "other layers than the image's: {shown:?}");
+    must!(shown.cached_bytes() + shown.fetched_bytes() == shown.size().bytes(), "bytes are missing: {shown:?}");
+    must!(shown.layers.iter().all(lifecycle::pull::Layer::is_done), "layers are not done: {shown:?}");
+    must!(shown.image.as_ref() == Some(&image.name), "is called {:?}: {shown:?}", shown.image);
+    must!(shown.ending.as_ref().is_some_and(|e| e.at <= at(world.now)), "ends in the future: {shown:?}");
+    let _: Option<Timestamp> = shown.resolved_at;
+    Ok(())
+}
