@@ -1,2 +1,90 @@
-//! (being written)
-fn main() {}
+//! `pulltrace`: shows pulls in a terminal, and runs agent and collector together on one host. Data goes to standard output, messages to
+//! standard error, and the exit code says what went wrong, as the contract lists it.
+
+mod client;
+mod line;
+mod pulls;
+mod up;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::{Client, ClientError};
+
+/// What happens to every container image pull: live, and afterwards.
+#[derive(Debug, Parser)]
+#[command(name = "pulltrace", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List pulls, newest first, one line each
+    Ls {
+        #[command(flatten)]
+        server: Server,
+        /// Only pulls that run now
+        #[arg(long)]
+        active: bool,
+    },
+    /// Follow pulls: a line for each that starts, changes its state or ends, until interrupted
+    Watch {
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Run agent and collector in this process, for this host; all their variables count
+    Up(up::Options),
+}
+
+#[derive(Debug, Args)]
+struct Server {
+    /// The collector to ask
+    #[arg(long = "server", env = "PULLTRACE_SERVER", default_value = "http://127.0.0.1:8080")]
+    url: String,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Ls { server, active } => {
+            Client::new(&server.url).and_then(|client| pulls::list(&client, active)).map_err(Into::into)
+        }
+        Command::Watch { server } => Client::new(&server.url).and_then(|client| pulls::watch(&client)).map_err(Into::into),
+        Command::Up(options) => up::run(&options),
+    };
+    let Err(error) = done else { return ExitCode::SUCCESS };
+    if is_closed_pipe(&error) {
+        return ExitCode::SUCCESS;
+    }
+    // Nobody is left to tell if this fails.
+    _ = writeln!(io::stderr(), "pulltrace: {error:#}");
+    ExitCode::from(exit_code(&error))
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Url(_)) => 2,
+        Some(ClientError::Status { status: 404, .. }) => 3,
+        Some(ClientError::Status { status: 401 | 403, .. }) => 4,
+        Some(ClientError::Status { status: 429, .. }) => 5,
+        Some(ClientError::Network { .. }) => 6,
+        Some(ClientError::Status { .. } | ClientError::Answer(_) | ClientError::Output(_)) => 1,
+        None => {
+            if error.is::<up::UsageError>() {
+                2
+            } else {
+                1
+            }
+        }
+    }
+}
+
+/// Whoever read our output has enough, as `head` does: no error.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(ClientError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe)
+}

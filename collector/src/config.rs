@@ -9,11 +9,12 @@ use clap::{
 };
 use otlp::{Endpoint, Protocol};
 use thiserror::Error;
+use tracing_subscriber::EnvFilter;
 
 use crate::listen::Address;
 
-/// Variables of the agent, which may be set for both in one place.
-const OF_THE_AGENT: [&str; 8] = [
+/// Variables of the agent and of the tools, which may stand in the same environment.
+const OF_OTHERS: [&str; 11] = [
     "PULLTRACE_NODE_NAME",
     "PULLTRACE_CONTAINERD_SOCKET",
     "PULLTRACE_CONTAINERD_NAMESPACES",
@@ -22,6 +23,9 @@ const OF_THE_AGENT: [&str; 8] = [
     "PULLTRACE_AGENT_TOKEN_FILE",
     "PULLTRACE_SERVER_URL",
     "PULLTRACE_NODE_UID",
+    "PULLTRACE_SERVER",
+    "PULLTRACE_TOOLS",
+    "PULLTRACE_SKIPS",
 ];
 /// Begins the names of all our variables.
 const PREFIX: &str = "PULLTRACE_";
@@ -70,9 +74,9 @@ struct Arguments {
     #[arg(long, env = "PULLTRACE_CLUSTER_NAME", default_value = "")]
     cluster_name: String,
 
-    /// Which messages are written to standard error
-    #[arg(long, env = "PULLTRACE_LOG_LEVEL", default_value = "info")]
-    log_level: LogLevel,
+    /// Which messages are written to standard error: a level, or a filter like collector=debug
+    #[arg(long, env = "PULLTRACE_LOG_LEVEL", default_value = "info", value_parser = filter)]
+    log_level: String,
 
     /// How they are written
     #[arg(long, env = "PULLTRACE_LOG_FORMAT", default_value = "json")]
@@ -100,8 +104,8 @@ pub struct Config {
     pub event_log: bool,
     /// Name of the cluster, for pulls whose agents say none; may be empty.
     pub cluster_name: String,
-    /// Which messages are written.
-    pub log_level: LogLevel,
+    /// Which messages are written: error, warn, info, debug, trace, or a filter.
+    pub log_level: String,
     /// How messages are written.
     pub log_format: LogFormat,
 }
@@ -111,21 +115,6 @@ pub struct Config {
 enum Switch {
     On,
     Off,
-}
-
-/// Which messages are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// What needs a person.
-    Error,
-    /// What may need one.
-    Warn,
-    /// What happens seldom.
-    Info,
-    /// What happens often.
-    Debug,
-    /// Everything.
-    Trace,
 }
 
 /// How messages are written.
@@ -139,6 +128,7 @@ pub enum LogFormat {
 
 /// Why there is no configuration.
 #[derive(Debug, Error)]
+#[expect(clippy::module_name_repetitions, reason = "an error alone would say nothing where it is used")]
 pub enum ConfigError {
     /// Help or the version was asked for; this is its text.
     #[error("{0}")]
@@ -181,11 +171,11 @@ impl Config {
     }
 }
 
-/// Those of these variables that begin like ours and that neither collector nor agent reads.
+/// Those of these variables that begin like ours and that nobody reads.
 pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let command = Arguments::command();
     let ours: Vec<_> = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str()).collect();
-    let known = |name: &str| ours.contains(&name) || OF_THE_AGENT.contains(&name);
+    let known = |name: &str| ours.contains(&name) || OF_OTHERS.contains(&name);
     names.into_iter().filter(|name| name.starts_with(PREFIX) && !known(name)).collect()
 }
 
@@ -213,6 +203,11 @@ fn told(error: &clap::Error) -> ConfigError {
         variable.unwrap_or("the flag"),
         allowed.unwrap_or_else(|| "given".to_owned())
     ))
+}
+
+fn filter(text: &str) -> Result<String, &'static str> {
+    const FORM: &str = "error, warn, info, debug, trace, or a filter like collector=debug";
+    EnvFilter::builder().parse(text).map(|_| text.to_owned()).map_err(|_| FORM)
 }
 
 fn protocol(text: &str) -> Result<Protocol, &'static str> {

@@ -51,8 +51,8 @@ impl Forward {
         stop: impl Fn() -> F,
     ) -> Self {
         let sinks: Arc<[_]> = endpoints.into_iter().map(|endpoint| Arc::new(Sink::new(endpoint, metrics))).collect();
-        for sink in sinks.iter().cloned() {
-            let stop = stop();
+        for sink in sinks.iter() {
+            let (sink, stop) = (sink.clone(), stop());
             tokio::spawn(async move {
                 tokio::select! {
                     () = sink.run() => {}

@@ -14,6 +14,7 @@ mod forward;
 mod http;
 mod keeper;
 pub mod listen;
+pub mod logging;
 mod metrics;
 mod receive;
 mod serve;

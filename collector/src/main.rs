@@ -6,11 +6,11 @@ use std::{
 };
 
 use collector::{
-    config::{Config, ConfigError, LogFormat, LogLevel, unknown_variables},
+    config::{Config, ConfigError, unknown_variables},
     listen::Listeners,
+    logging,
 };
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::level_filters::LevelFilter;
 
 /// Exit code of a configuration that is wrong (`EX_USAGE`).
 const WRONG_CONFIG: u8 = 64;
@@ -25,7 +25,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         Err(ConfigError::Wrong(sentence)) => return fail(&sentence, WRONG_CONFIG),
     };
-    log(&config);
+    logging::start(&config);
     for name in unknown_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
         tracing::warn!(name, "nobody reads this variable");
     }
@@ -40,21 +40,6 @@ async fn main() -> anyhow::Result<ExitCode> {
     })
     .await;
     Ok(ExitCode::SUCCESS)
-}
-
-fn log(config: &Config) {
-    let level = match config.log_level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr);
-    match config.log_format {
-        LogFormat::Json => log.json().init(),
-        LogFormat::Text => log.init(),
-    }
 }
 
 fn fail(sentence: &str, code: u8) -> anyhow::Result<ExitCode> {

@@ -1,5 +1,7 @@
 //! The binary as it is started, stopped and configured: exit codes, messages, the event log, and memory under attack.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod house;
 
 use std::{
@@ -56,8 +58,8 @@ impl Collector {
         thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
         let mut this = Self { child, addresses: BTreeMap::new(), messages };
         let listening: Value = serde_json::from_str(&this.message("listening")).unwrap();
-        for (name, address) in listening["fields"].as_object().unwrap() {
-            if let Ok(address) = address.as_str().unwrap().parse() {
+        for (name, address) in listening.as_object().unwrap() {
+            if let Some(address) = address.as_str().and_then(|text| text.parse().ok()) {
                 this.addresses.insert(name.clone(), address);
             }
         }
@@ -177,10 +179,10 @@ fn variables_that_nobody_reads_are_warned_about_and_those_of_the_agent_are_not()
 }
 
 #[test]
-fn a_bomb_of_a_gibibyte_is_refused_without_taking_the_memory_for_it() {
+fn a_bomb_of_many_times_the_limit_is_refused_without_taking_the_memory_for_it() {
     let collector = Collector::start(&[("PULLTRACE_EVENT_LOG", "off")]);
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    for _ in 0..1024 {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    for _ in 0..256 {
         encoder.write_all(&vec![0; 1 << 20]).unwrap();
     }
     let bomb = encoder.finish().unwrap();

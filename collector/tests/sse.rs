@@ -1,5 +1,7 @@
 //! The event stream from outside: snapshot then changes, resume, filters, and readers that misbehave.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod house;
 
 use std::{collections::BTreeSet, io::Write, net::TcpStream};

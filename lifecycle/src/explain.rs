@@ -172,10 +172,17 @@ fn ready(pull: &Pull) -> String {
 fn failed(failure: &Failure) -> String {
     let hint = failure.class.hint();
     let room = MAX_SENTENCE.saturating_sub("Failed: . ".len() + hint.chars().count());
-    let words: Vec<&str> = failure.message.split_whitespace().collect();
+    let words: Vec<&str> = failure.message.split(is_unspeakable).filter(|word| !word.is_empty()).collect();
     let message = words.join(" ");
     let message = message.trim_end_matches('.');
     if message.is_empty() { format!("Failed. {hint}") } else { format!("Failed: {}. {hint}", cut_end(message, room)) }
+}
+
+/// Spaces, and what would break a line, drive a terminal or turn the direction of what follows.
+fn is_unspeakable(character: char) -> bool {
+    character.is_whitespace()
+        || character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn last_state(pull: &Pull) -> String {
@@ -485,7 +492,7 @@ mod tests {
     #[test]
     fn a_failure_says_why_and_what_helps() {
         assert_eq!(
-            failed_with(ErrorClass::RateLimited, "ghcr.io says 429\n Too Many Requests."),
+            failed_with(ErrorClass::RateLimited, "ghcr.io\u{202e} says\u{1b}429\n Too Many Requests."),
             "Failed: ghcr.io says 429 Too Many Requests. Slow down pulls or sign in to raise the limit."
         );
         assert_eq!(

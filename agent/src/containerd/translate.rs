@@ -110,10 +110,7 @@ pub(super) fn event(envelope: &Envelope, selection: &Selection) -> Option<Heard>
         "/snapshot/remove" => Happening::ExtractionRemoved(ExtractKey::parse(&SnapshotRemove::decode(payload).ok()?.key)?),
         "/images/create" | "/images/update" => {
             let ImageName { name } = ImageName::decode(payload).ok()?;
-            if name.parse::<Digest>().is_ok() {
-                return None;
-            }
-            Happening::ImageRecorded(name)
+            if name.parse::<Digest>().is_ok() { Happening::ImageRecordedById } else { Happening::ImageRecorded(name) }
         }
         _ => return None,
     };

@@ -1,6 +1,7 @@
 //! A collector on ports of its own, in this process, and what the tests say to it and read from it. Nothing here knows its inside.
 
 #![expect(dead_code, reason = "each test file uses a part of it")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

@@ -59,9 +59,7 @@ const RECORD_GRACE: Duration = Duration::from_secs(1);
 /// How long the answer about an image record may take.
 const RECORD_PATIENCE: Duration = Duration::from_secs(10);
 /// The records of one pull are written within this time of its end: CRI adds two names behind the client's own.
-const RECORD_OF_PULL: Duration = Duration::from_millis(500);
-/// A record that is named by a digest is only the second name of a pull by tag, if there was one this shortly before.
-const DIGEST_OF_PULL: Duration = Duration::from_secs(5);
+const RECORD_OF_PULL: Duration = Duration::from_secs(2);
 /// Shortest time between two surveys, however much stirs; it grows while they find nothing.
 const SHORTEST_GAP: Duration = Duration::from_millis(20);
 /// Longest time between two surveys while something stirs.
@@ -107,6 +105,8 @@ pub struct Tracker {
     watched: BTreeMap<LeaseKey, Watched>,
     memory: Memory,
     records: BTreeMap<LeaseKey, Loose>,
+    /// Namespaces in which the last image record was one by id.
+    id_recorded: BTreeSet<String>,
     speed: UnpackSpeed,
     surveys: Surveys,
     heartbeat_at: Option<Timestamp>,
@@ -159,6 +159,7 @@ impl Tracker {
             watched: BTreeMap::new(),
             memory: Memory::default(),
             records: BTreeMap::new(),
+            id_recorded: BTreeSet::new(),
             speed: UnpackSpeed::default(),
             surveys: Surveys { asked_at: None, last_at: None, stirred: false, urgent: false, gap: SHORTEST_GAP },
             heartbeat_at: None,
@@ -318,6 +319,9 @@ impl Tracker {
             // Given up: what its ingests show now is gone in a moment.
             Happening::ExtractionRemoved(_) => self.surveys.urgent = true,
             Happening::ContentCreated(_) => {}
+            Happening::ImageRecordedById => drop(self.id_recorded.insert(namespace)),
+            // 1.6, and CRI for images that others pulled: the name, the id, then the name again.
+            Happening::ImageRecorded(name) if self.id_recorded.remove(&namespace) && !name.contains('@') => {}
             Happening::ImageRecorded(name) if name.parse::<ImageRef>().is_ok() && self.records.len() < MAX_RECORDS => {
                 let key = LeaseKey { lease: format!("record {name} {}", at.as_nanos()), namespace };
                 self.out.push_back(Output::Ask(Question::About(key.clone(), Subject::ImageNamed(name))));
@@ -353,6 +357,8 @@ impl Tracker {
     }
 
     /// An image record that no lease explains is a pull that was over before anyone looked.
+    ///
+    /// Every pull writes one record by its own name; CRI adds a second name by digest (`containerd` internal/cri/server/images).
     fn explain_records(&mut self, now: Timestamp) {
         let due =
             |r: &Loose| r.record.is_some() && now.since(r.seen_at) >= RECORD_GRACE || now.since(r.seen_at) >= RECORD_PATIENCE;
@@ -361,12 +367,22 @@ impl Tracker {
         let by_digest = |r: &Loose| r.record.as_ref().and_then(|r| r.name.as_ref()).is_none_or(|n| n.tag().is_none());
         due.sort_by_key(|(_, loose)| (by_digest(loose), loose.at));
         for (key, loose) in due {
-            let belongs = if by_digest(&loose) { DIGEST_OF_PULL } else { RECORD_OF_PULL };
+            let second_name = by_digest(&loose);
             let Loose { at, record: Some(record), .. } = loose else { continue };
-            let mut alike = self.watched.values().filter(|w| w.key.namespace == key.namespace && w.holds(&record.target));
-            if !alike.any(|w| w.explains(at, belongs)) && self.watched.len() < MAX_WATCHED {
-                let made = Watched::from_record(&self.node.uid, key.clone(), ImageRecord { updated_at: at, ..record }, now);
-                self.watched.insert(key, made);
+            let has_room = self.watched.len() < MAX_WATCHED;
+            let writer = self
+                .watched
+                .values_mut()
+                .filter(|w| w.key.namespace == key.namespace && w.holds(&record.target) && w.may_have_written(at, RECORD_OF_PULL))
+                .filter(|w| second_name || w.awaits_record())
+                .min_by_key(|w| (w.is_open(), w.created_at()));
+            match writer {
+                Some(writer) => writer.record_is_seen(),
+                None if has_room => {
+                    let record = ImageRecord { updated_at: at, ..record };
+                    self.watched.insert(key.clone(), Watched::from_record(&self.node.uid, key, record, now));
+                }
+                None => self.refused += 1,
             }
         }
     }

@@ -193,6 +193,8 @@ pub enum Happening {
     ExtractionRemoved(ExtractKey),
     /// An image record was written under this name.
     ImageRecorded(String),
+    /// An image record was written under an image id, as CRI does beside the name.
+    ImageRecordedById,
 }
 
 /// What the tracker wants to know.

@@ -86,6 +86,8 @@ pub(super) struct Watched {
     pub(super) id: PullId,
     pub(super) stage: Stage,
     created_at: Timestamp,
+    /// When this agent saw it first.
+    first_seen: Timestamp,
     /// Last survey that listed the lease.
     last_alive: Timestamp,
     /// Last change of anything.
@@ -106,6 +108,8 @@ pub(super) struct Watched {
     chained: bool,
     /// Whether this was made from an image record, because its lease was never seen: the record is its proof.
     from_record: bool,
+    /// Whether the event that tells of its image record was seen.
+    record_seen: bool,
     resolved_at: Option<Timestamp>,
     name: Option<ImageRef>,
     records: Vec<ImageRecord>,
@@ -115,6 +119,8 @@ pub(super) struct Watched {
     asked: BTreeSet<Subject>,
     /// Asked and not answered.
     pending: BTreeSet<Subject>,
+    /// Asked, not answered, and to be asked again: the answer under way may be from before what makes the question matter.
+    outdated: BTreeSet<Subject>,
     wants: Vec<Subject>,
     /// The last state that was told, and when.
     pub(super) told: Option<(Pull, Timestamp)>,
@@ -129,6 +135,7 @@ impl Watched {
             id,
             stage: Stage::Candidate,
             created_at,
+            first_seen: now,
             last_alive: now,
             last_change: now,
             contents: BTreeSet::new(),
@@ -143,6 +150,7 @@ impl Watched {
             planned_at: None,
             chained: false,
             from_record: false,
+            record_seen: false,
             resolved_at: None,
             name: None,
             records: Vec::new(),
@@ -150,6 +158,7 @@ impl Watched {
             ending: None,
             asked: BTreeSet::new(),
             pending: BTreeSet::new(),
+            outdated: BTreeSet::new(),
             wants: Vec::new(),
             told: None,
         }
@@ -160,6 +169,7 @@ impl Watched {
         let mut watched = Self::new(node_uid, key, record.updated_at, now);
         watched.stage = Stage::Ending { since: now, runtime_restarted: false };
         watched.from_record = true;
+        watched.record_seen = true;
         watched.name.clone_from(&record.name);
         watched.hold(record.target.clone());
         watched.records.push(record);
@@ -200,11 +210,24 @@ impl Watched {
         self.contents.contains(digest)
     }
 
-    /// Whether an image record that was written at `at` is of this pull, or of another one that began after it: `belongs` is how long after
-    /// its end its records are written.
-    pub(super) fn explains(&self, at: Timestamp, belongs: Duration) -> bool {
-        let until = self.ending.as_ref().map(|e| e.at + belongs);
-        self.stage != Stage::Dull && self.created_at.before(belongs) <= at && until.is_none_or(|until| at <= until)
+    /// Whether an image record that was written at `at` may be of this pull: after its beginning, and at most `belongs` after its end.
+    pub(super) fn may_have_written(&self, at: Timestamp, belongs: Duration) -> bool {
+        let until = match &self.ending {
+            None => Some(at),
+            Some(Ending { outcome: Outcome::Ready, at, .. }) => Some(*at + belongs),
+            Some(Ending { .. }) => None,
+        };
+        self.stage != Stage::Dull && self.created_at.before(belongs) <= at && until.is_some_and(|until| at <= until)
+    }
+
+    /// Whether the event of its image record was not seen yet.
+    pub(super) const fn awaits_record(&self) -> bool {
+        !self.record_seen
+    }
+
+    /// Notes that the event of its image record was seen: the next one is another pull's.
+    pub(super) const fn record_is_seen(&mut self) {
+        self.record_seen = true;
     }
 
     pub(super) fn is_extracting(&self, chain: &Digest) -> bool {
@@ -273,6 +296,10 @@ impl Watched {
     /// Takes in the answer to a question.
     pub(super) fn answer(&mut self, subject: &Subject, answer: Answer, now: Timestamp, around: &mut impl Around) {
         self.pending.remove(subject);
+        if self.outdated.remove(subject) {
+            self.want_again(subject.clone());
+            return;
+        }
         match (subject, answer) {
             (subject, Answer::Unavailable) => {
                 self.asked.remove(subject);
@@ -358,7 +385,7 @@ impl Watched {
                 self.contents.contains(&layer.planned.digest) || layer.chain.as_ref().is_some_and(|c| self.chains.contains(c));
             here && layer.origin == Origin::Unknown
         };
-        let resolving_in_a_hurry = self.planned_at.is_none() && !self.contents.is_empty() && now.since(self.created_at) < SETTLE;
+        let resolving_in_a_hurry = self.planned_at.is_none() && !self.contents.is_empty() && now.since(self.first_seen) < SETTLE;
         match self.planned_at {
             _ if !self.is_live() => true,
             Some(at) => {
@@ -412,7 +439,9 @@ impl Watched {
     }
 
     fn want_again(&mut self, subject: Subject) {
-        if !self.pending.contains(&subject) {
+        if self.pending.contains(&subject) {
+            self.outdated.insert(subject);
+        } else {
             self.asked.remove(&subject);
             self.want(subject);
         }
@@ -648,7 +677,7 @@ impl Watched {
             }
             let Some(chain) = &layer.chain else { continue };
             layer.extracting = self.extracting.contains(chain);
-            if self.chains.contains(chain) {
+            if self.chains.contains(chain) || self.snapshots.contains_key(chain.as_str()) {
                 layer.unpacked = true;
                 layer.extracting = false;
             }

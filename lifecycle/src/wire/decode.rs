@@ -76,7 +76,7 @@ fn logs(request: &[u8], decoded: &mut Decoded) -> Result<(), Malformed> {
             let ours = is_ours(scope_logs)?;
             for record in repeated(scope_logs, 2) {
                 let record = record?;
-                let outcome = if ours { own_record(record, resource_logs, &mut node, decoded) } else { Ok(()) };
+                let outcome = if ours { own_record(record, resource_logs, &mut node, decoded) } else { check_record(record) };
                 decoded.count(outcome);
             }
         }
@@ -104,6 +104,24 @@ fn own_record(
     });
     let node = node.as_ref().map_err(|refusal| *refusal)?;
     decoded.reports.push(said(&record, node)?);
+    Ok(())
+}
+
+/// `LogRecord`: trace_id = 9, span_id = 10; both may be absent.
+fn check_record(record: &[u8]) -> Result<(), Refusal> {
+    for field in fields(record) {
+        match field.map_err(|_| Refusal::new(Reason::Malformed, "a log record"))? {
+            (9, Value::Bytes(id)) if !id.is_empty() && !is_id(id, 16) => {
+                return Err(Refusal::new(Reason::BadId, "the trace id of a log record"));
+            }
+            (10, Value::Bytes(id)) if !id.is_empty() && !is_id(id, 8) => {
+                return Err(Refusal::new(Reason::BadId, "the span id of a log record"));
+            }
+            (9 | 10, Value::Bytes(_)) => {}
+            (9 | 10, _) => return Err(Refusal::new(Reason::Malformed, "a log record")),
+            _ => {}
+        }
+    }
     Ok(())
 }
 

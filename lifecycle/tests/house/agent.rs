@@ -51,7 +51,12 @@ struct Job {
 
 enum Work {
     /// Leases are listed first, then what they hold, then the ingests: containerd has no call for all of it.
-    Survey { survey: Survey, stage: u8, ingests: bool, dull: BTreeSet<LeaseKey> },
+    Survey {
+        survey: Survey,
+        stage: u8,
+        ingests: bool,
+        dull: BTreeSet<LeaseKey>,
+    },
     About(LeaseKey, Subject),
 }
 
@@ -104,7 +109,13 @@ impl Agent {
     }
 
     /// Does everything that is due.
-    pub(super) fn step(&mut self, world: &mut Containerd, events: &[lifecycle::track::Event], bad: &BadLuck, luck: &mut Luck) -> Said {
+    pub(super) fn step(
+        &mut self,
+        world: &mut Containerd,
+        events: &[lifecycle::track::Event],
+        bad: &BadLuck,
+        luck: &mut Luck,
+    ) -> Said {
         let (now, mut said) = (world.now, Said::default());
         match self.link {
             Link::Up if !world.up => self.cut(now, &mut said),

@@ -324,7 +324,10 @@ impl Pull {
                 }
                 State::Flowing => {
                     let whole = store.write(download, self.rate * STEP / 1_000, at(now));
-                    if !whole && matches!(&self.end, End::Broken(index) if is(index)) && store.received(download) * 2 > download.size {
+                    if !whole
+                        && matches!(&self.end, End::Broken(index) if is(index))
+                        && store.received(download) * 2 > download.size
+                    {
                         return true;
                     }
                     download.state = if whole { State::Closing } else { State::Flowing };

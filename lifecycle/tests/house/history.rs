@@ -142,8 +142,13 @@ fn pull() -> impl Strategy<Value = PullPlan> {
         1 => layer().prop_map(End::Corrupt),
     ];
     let resolve = prop_oneof![2 => 5..200_u64, 1 => 200..4_000_u64];
-    (layer(), 200..8_000_u64, resolve, 400_000..6_000_000_u64, end)
-        .prop_map(|(image, at, resolve, rate, end)| PullPlan { image, at, resolve, rate, end })
+    (layer(), 200..8_000_u64, resolve, 400_000..6_000_000_u64, end).prop_map(|(image, at, resolve, rate, end)| PullPlan {
+        image,
+        at,
+        resolve,
+        rate,
+        end,
+    })
 }
 
 fn node() -> impl Strategy<Value = NodePlan> {
@@ -162,7 +167,8 @@ fn node() -> impl Strategy<Value = NodePlan> {
 
 fn bad_luck() -> impl Strategy<Value = BadLuck> {
     let seldom = |most: u64| prop_oneof![2 => Just(0), 1 => 0..=most];
-    let seen = (seldom(60), seldom(400), prop_oneof![3 => Just(true), 1 => Just(false)], seldom(1_500), seldom(1_500), seldom(15));
+    let seen =
+        (seldom(60), seldom(400), prop_oneof![3 => Just(true), 1 => Just(false)], seldom(1_500), seldom(1_500), seldom(15));
     let told = (seldom(50), seldom(50), seldom(50), seldom(4_000), 0..7_200_000_u64);
     (seen, told).prop_map(
         |(

@@ -49,8 +49,7 @@ impl Image {
         let diffs: Vec<_> = layers.iter().map(|(n, _)| diff(*n)).collect();
         let config = Blob::new("config", &json!({"image": number, "rootfs": {"type": "layers", "diff_ids": diffs}}), false);
         let described: Vec<_> = built.iter().map(|l| json!({"digest": l.digest, "size": l.size, "mediaType": "layer"})).collect();
-        let manifest =
-            Blob::new("manifest", &json!({"config": {"digest": config.digest, "size": 1}, "layers": described}), true);
+        let manifest = Blob::new("manifest", &json!({"config": {"digest": config.digest, "size": 1}, "layers": described}), true);
         let index = Blob::new("index", &json!({"manifests": [{"digest": manifest.digest, "size": 1}]}), true);
         let documents = if with_index { vec![index, manifest, config] } else { vec![manifest, config] };
         Self { name, documents, layers: built }

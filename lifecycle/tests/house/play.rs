@@ -60,7 +60,7 @@ fn play(history: &History) -> Result<(), String> {
     let calm = BadLuck { request_lost: 0, acknowledgement_lost: 0, unavailable: 0, event_lost: 0, ..history.bad_luck.clone() };
     let end = house.world.now + QUIET;
     while house.world.now < end {
-        house.world.now = house.next().unwrap_or(end).clamp(house.world.now + STEP, end);
+        house.world.now = house.next().unwrap_or(end).max(house.world.now + STEP).min(end);
         house.step(&calm)?;
     }
     house.truth.at_the_end(&house.world, &house.board, house.lives)
@@ -197,15 +197,48 @@ fn zz_survey() {
     let cfg = config();
     let n = cfg.cases;
     let mut runner = TestRunner::new(cfg);
-    let mut tally: std::collections::BTreeMap<String, (usize, usize)> = Default::default();
-    for case in 0..n as usize {
-        let history = History::any().new_tree(&mut runner).unwrap().current();
-        if let Err(e) = play(&history) {
-            let key: String = e.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
-            let key = key.split("Pull {").next().unwrap_or("").chars().filter(|c| !"abcdef".contains(*c)).take(100).collect();
-            tally.entry(key).or_insert((0, case)).0 += 1;
+    let key = |e: &str| -> String {
+        let k = e.split("Pull {").next().unwrap_or("");
+        let k = match k.split_once(": ") {
+            Some((a, b)) if a.len() >= 32 => b,
+            _ => k,
+        };
+        k.chars().filter(|c| !c.is_ascii_digit()).take(60).collect()
+    };
+    let mut tally: std::collections::BTreeMap<String, (usize, String)> = Default::default();
+    for _ in 0..n as usize {
+        let mut tree = History::any().new_tree(&mut runner).unwrap();
+        if let Err(e) = play(&tree.current()) {
+            let k = key(&e);
+            if let Some(x) = tally.get_mut(&k) {
+                x.0 += 1;
+                continue;
+            }
+            let (mut best, mut msg) = (tree.current(), e);
+            let mut budget = 600;
+            while budget > 0 && tree.simplify() {
+                budget -= 1;
+                loop {
+                    match play(&tree.current()) {
+                        Err(e) if key(&e) == k => {
+                            best = tree.current();
+                            msg = e;
+                            break;
+                        }
+                        _ => {
+                            budget -= 1;
+                            if budget <= 0 || !tree.complicate() {
+                                break;
+                            }
+                        }
+                    }
+                }
+            }
+            tally.insert(k, (1, format!("{msg}\n   {best:?}")));
         }
     }
-    for (k, v) in tally { println!("{v:?} {k}"); }
+    for (k, v) in tally {
+        println!("## {} {k}\n   {}", v.0, v.1);
+    }
 }
 // DEV-END

@@ -102,7 +102,11 @@ impl Truth {
         if ready {
             let truly = match of_model {
                 Some(model) => model.fate == Fate::Ready,
-                None => pull.image.as_ref().is_some_and(|name| world.store.records.values().any(|(target, _)| world.images.iter().any(|i| i.target() == target && i.name.repository() == name.repository()))),
+                None => pull.image.as_ref().is_some_and(|name| {
+                    world.store.records.values().any(|(target, _)| {
+                        world.images.iter().any(|i| i.target() == target && i.name.repository() == name.repository())
+                    })
+                }),
             };
             must!(truly, "{id}: ready, and it is not: {pull:?}");
         }
@@ -134,7 +138,9 @@ impl Truth {
             match (outcome, model.fate) {
                 (None, _) => must!(!watched, "{what}: was seen and is not there"),
                 (Some(None), _) => return Err(format!("{what}: still runs: {shown:?}")),
-                (Some(Some(Outcome::Ready)), Fate::Ready) => complete(world, model, shown.as_ref()).map_err(|e| format!("{what}: {e}"))?,
+                (Some(Some(Outcome::Ready)), Fate::Ready) => {
+                    complete(world, model, shown.as_ref()).map_err(|e| format!("{what}: {e}"))?
+                }
                 (Some(Some(Outcome::Failed(_) | Outcome::Canceled)), Fate::Unready) => {}
                 (Some(Some(Outcome::Lost)), _) => must!(!watched, "{what}: was watched and is lost"),
                 (Some(Some(other)), _) => return Err(format!("{what}: is shown as {other:?}: {shown:?}")),
@@ -153,10 +159,11 @@ impl Truth {
         for image in &world.images {
             let others = board.ids().filter(|id| !of_leases.contains(id)).filter_map(|id| board.pull(id));
             let of_image = others.filter(|pull| pull.image.as_ref().is_some_and(|n| n.repository() == image.name.repository()));
-            let unseen = world.pulls.iter().filter(|p| world.images[p.image].name == image.name && p.fate == Fate::Ready).filter(|p| {
-                let seen = self.id(p).and_then(|id| self.seen.get(&id));
-                seen != Some(&lives)
-            });
+            let unseen =
+                world.pulls.iter().filter(|p| world.images[p.image].name == image.name && p.fate == Fate::Ready).filter(|p| {
+                    let seen = self.id(p).and_then(|id| self.seen.get(&id));
+                    seen != Some(&lives)
+                });
             let (shown, unseen) = (of_image.count(), unseen.count());
             must!(shown <= unseen, "{}: {shown} pulls by record, {unseen} that were not seen by lease", image.name);
         }

@@ -85,6 +85,8 @@ fn agent_idle(seconds: u32, results: &Path) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let containerd = Containerd::start(tools, version);
+    // As on a node that has pulled before: without a namespace there would be nothing to look at.
+    drop(containerd.ctr(&["namespaces", "create", "k8s.io"]));
     let collector = Collector::start(&[]);
     let stretch = Duration::from_secs(seconds.max(PAIRS).into()) / PAIRS;
     let mut idle = Idle { alone: Vec::new(), watched: Vec::new(), agent: Vec::new(), memory: None };
