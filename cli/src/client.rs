@@ -23,7 +23,6 @@ pub(crate) struct Client {
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
-#[expect(clippy::module_name_repetitions, reason = "an error alone would say nothing where it is used")]
 pub(crate) enum ClientError {
     #[error("{0:?} is not a URL of the form http://host:port")]
     Url(String),

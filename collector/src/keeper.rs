@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{metrics::Metrics, snapshot::Snapshot};
 
 /// Requests that may wait for the keeper. When they are so many, receivers answer that they are busy.
-pub(crate) const MAILBOX: usize = 1024;
+pub(crate) const MAILBOX: usize = 256;
 /// Most requests that are taken in between two snapshots.
 const BATCH: usize = 64;
 /// The list of nodes is made anew at most this often.

@@ -138,3 +138,31 @@ impl From<serde_json::Error> for Problem {
         Self::Internal
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::Request};
+    use lifecycle::board::Limits;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_not_ready_while_a_listener_is_missing_or_the_keeper_has_ended() {
+        let numbers = Metrics::new(&[]);
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let keeper = Keeper::start(Limits::default(), 1, numbers.clone(), async { _ = stopped.await });
+        let serving = Arc::new(AtomicUsize::new(3));
+        let readiness = Readiness { keeper: keeper.clone(), serving: serving.clone(), listeners: 4 };
+        let site = site(keeper.view().clone(), numbers, readiness);
+        let status = async || site.clone().oneshot(Request::get("/readyz").body(Body::empty()).unwrap()).await.unwrap().status();
+        assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);
+        serving.store(4, Ordering::Relaxed);
+        assert_eq!(status().await, StatusCode::OK);
+        drop(stop);
+        while keeper.is_alive() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

@@ -33,7 +33,7 @@ impl Export {
     }
 
     async fn answer(self, request: Request<axum::body::Body>) -> Response<Body> {
-        let place = match self.intake.place() {
+        let place = match self.intake.place().await {
             Ok(place) => place,
             Err(refusal) => return self.refuse(&refusal).into_http(),
         };

@@ -110,9 +110,10 @@ impl Intake {
         router.fallback(web::unknown).layer(DefaultBodyLimit::disable())
     }
 
-    /// A place to read one request in; `None` when too many are being read.
-    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        self.places.clone().try_acquire_owned().map_err(|_| Refusal::Busy)
+    /// A place to read one request in, for which it waits a little.
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let place = tokio::time::timeout(COME_BACK, self.places.clone().acquire_owned()).await;
+        place.ok().and_then(Result::ok).ok_or(Refusal::Busy)
     }
 
     /// Reads a request, tells the keeper, passes it on. Nothing is done if the keeper has no room for it.
@@ -168,4 +169,39 @@ impl Intake {
 
 fn decompression() -> RequestDecompressionLayer {
     RequestDecompressionLayer::new().gzip(true).zstd(true).pass_through_unaccepted(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::Request, response::Response};
+    use lifecycle::board::Limits;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// Asks a receiver whose keeper takes nothing.
+    async fn ask_busy(path: &str, content_type: &str, body: &'static [u8]) -> Response {
+        let metrics = Metrics::new(&[]);
+        let keeper = Keeper::start(Limits::default(), 1, metrics.clone(), async {});
+        while keeper.is_alive() {
+            tokio::task::yield_now().await;
+        }
+        let router = Intake::new(keeper, Forward::default(), metrics, "").router();
+        let request = Request::post(path).header("content-type", content_type).body(Body::from(body)).unwrap();
+        router.oneshot(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_busy_collector_says_when_to_come_back_over_http() {
+        let answer = ask_busy("/v1/logs", "application/json", b"{}").await;
+        assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    }
+
+    #[tokio::test]
+    async fn a_busy_collector_says_when_to_come_back_over_grpc() {
+        let answer = ask_busy(Signal::Logs.grpc_path(), "application/grpc", &[0; 5]).await;
+        let status = tonic::Status::from_header_map(answer.headers()).unwrap();
+        assert_eq!(status.code(), tonic::Code::Unavailable);
+        assert_eq!(wire::Status::decode(status.details()).unwrap().retry_after, Some(COME_BACK));
+    }
 }

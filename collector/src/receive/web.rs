@@ -49,7 +49,7 @@ pub(super) async fn unknown(request: Request<Body>) -> Response {
 }
 
 async fn take(intake: &Intake, signal: Signal, encoding: Encoding, body: Body) -> Result<Bytes, Refusal> {
-    let place = intake.place()?;
+    let place = intake.place().await?;
     let body = read(body).await?;
     let taken = intake.take(signal, encoding, body)?;
     drop(place);

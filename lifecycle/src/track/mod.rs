@@ -50,6 +50,8 @@ const MAX_CHAINS: usize = 8_192;
 const MAX_RECORDS: usize = 64;
 /// How long an ended pull is kept, so that what it brought is not taken for another's.
 const KEEP_ENDED: Duration = Duration::from_secs(60);
+/// While nothing runs, events about chains are remembered for so long: the first of a pull come before its lease is seen.
+const KEEP_CHAINS: Duration = Duration::from_secs(60);
 /// Heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Progress of one pull is told at most this often.
@@ -127,6 +129,7 @@ enum Link {
 /// An image record that no lease has explained yet.
 #[derive(Debug)]
 struct Loose {
+    name: String,
     at: Timestamp,
     seen_at: Timestamp,
     record: Option<ImageRecord>,
@@ -255,10 +258,14 @@ impl Tracker {
         let born = runtime.started_at.or(away_since.filter(|_| restarted));
         for watched in self.watched.values_mut() {
             let older = born.is_some_and(|born| watched.created_at() < born);
+            watched.reconnected(now);
             if restarted && older {
-                watched.vanish(away_since.unwrap_or(now), true);
+                watched.vanish(away_since.unwrap_or(now), now, true);
             }
         }
+        let unanswered = self.records.iter().filter(|(_, loose)| loose.record.is_none());
+        let again = unanswered.map(|(key, loose)| Question::About(key.clone(), Subject::ImageNamed(loose.name.clone())));
+        self.out.extend(again.map(Output::Ask));
         self.memory.born = born;
         self.runtime = Link::Up { pid: runtime.pid };
         self.surveys = Surveys { asked_at: None, last_at: None, stirred: true, urgent: false, gap: SHORTEST_GAP };
@@ -302,10 +309,11 @@ impl Tracker {
             if let Some(inventory) = survey.namespaces.get(&key.namespace) {
                 w.last_words(inventory);
                 if w.created_at() <= survey.taken_at {
-                    w.vanish(now, false);
+                    w.vanish(now, now, false);
                 }
             }
         }
+        watched.values_mut().for_each(Watched::ask_again);
         surveys.gap = if watched.values().any(Watched::is_open) { SHORTEST_GAP } else { (surveys.gap * 2).min(LONGEST_GAP) };
         self.ask_wants();
     }
@@ -324,8 +332,8 @@ impl Tracker {
             Happening::ImageRecorded(name) if self.id_recorded.remove(&namespace) && !name.contains('@') => {}
             Happening::ImageRecorded(name) if name.parse::<ImageRef>().is_ok() && self.records.len() < MAX_RECORDS => {
                 let key = LeaseKey { lease: format!("record {name} {}", at.as_nanos()), namespace };
-                self.out.push_back(Output::Ask(Question::About(key.clone(), Subject::ImageNamed(name))));
-                self.records.insert(key, Loose { at, seen_at: now, record: None });
+                self.out.push_back(Output::Ask(Question::About(key.clone(), Subject::ImageNamed(name.clone()))));
+                self.records.insert(key, Loose { name, at, seen_at: now, record: None });
             }
             Happening::ImageRecorded(_) => {}
         }
@@ -462,7 +470,7 @@ impl Tracker {
         let ids: BTreeSet<_> = watched.values().map(|w| w.id).collect();
         memory.owners.retain(|_, owner| ids.contains(owner));
         if watched.is_empty() {
-            memory.chains.clear();
+            memory.chains.retain(|_, c| c.newest().is_some_and(|at| now.since(at) < KEEP_CHAINS));
         }
     }
 
@@ -529,11 +537,16 @@ struct Chain {
     unpacked: Option<Timestamp>,
 }
 
+impl Chain {
+    fn newest(&self) -> Option<Timestamp> {
+        self.unpacked.max(self.prepared)
+    }
+}
+
 impl Memory {
     fn chain(&mut self, namespace: &str, chain: &Digest) -> &mut Chain {
         if self.chains.len() >= MAX_CHAINS {
-            let newest = |c: &Chain| c.unpacked.max(c.prepared);
-            let oldest = self.chains.iter().min_by_key(|(_, c)| newest(c)).map(|(k, _)| k.clone());
+            let oldest = self.chains.iter().min_by_key(|(_, c)| c.newest()).map(|(k, _)| k.clone());
             oldest.into_iter().for_each(|key| drop(self.chains.remove(&key)));
         }
         self.chains.entry((namespace.to_owned(), chain.clone())).or_default()

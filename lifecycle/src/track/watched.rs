@@ -121,7 +121,11 @@ pub(super) struct Watched {
     pending: BTreeSet<Subject>,
     /// Asked, not answered, and to be asked again: the answer under way may be from before what makes the question matter.
     outdated: BTreeSet<Subject>,
+    /// Asked, and it could not be answered: asked again with the next survey.
+    unavailable: BTreeSet<Subject>,
     wants: Vec<Subject>,
+    /// Since when the evidence about its end could be asked for.
+    asking_since: Timestamp,
     /// The last state that was told, and when.
     pub(super) told: Option<(Pull, Timestamp)>,
 }
@@ -159,7 +163,9 @@ impl Watched {
             asked: BTreeSet::new(),
             pending: BTreeSet::new(),
             outdated: BTreeSet::new(),
+            unavailable: BTreeSet::new(),
             wants: Vec::new(),
+            asking_since: now,
             told: None,
         }
     }
@@ -247,6 +253,18 @@ impl Watched {
         std::mem::take(&mut self.wants)
     }
 
+    /// Asks again what could not be answered.
+    pub(super) fn ask_again(&mut self) {
+        self.wants.extend(std::mem::take(&mut self.unavailable));
+    }
+
+    /// Asks again what was on its way when the connection broke: the answers went with it.
+    pub(super) fn reconnected(&mut self, now: Timestamp) {
+        self.asking_since = now;
+        self.unavailable.clear();
+        self.wants = self.pending.iter().cloned().collect();
+    }
+
     /// Takes in what a survey shows of its lease.
     pub(super) fn survey(&mut self, lease: &Lease, inventory: &Inventory, taken_at: Timestamp, around: &mut impl Around) {
         let before = (self.contents.len(), self.chains.len(), self.extracting.clone(), self.open.clone());
@@ -295,15 +313,16 @@ impl Watched {
 
     /// Takes in the answer to a question.
     pub(super) fn answer(&mut self, subject: &Subject, answer: Answer, now: Timestamp, around: &mut impl Around) {
+        if answer == Answer::Unavailable {
+            self.unavailable.extend(self.pending.get(subject).cloned());
+            return;
+        }
         self.pending.remove(subject);
         if self.outdated.remove(subject) {
             self.want_again(subject.clone());
             return;
         }
         match (subject, answer) {
-            (subject, Answer::Unavailable) => {
-                self.asked.remove(subject);
-            }
             (Subject::Blob(digest), Answer::Blob(Some(bytes))) => {
                 if let Ok(document) = Document::parse(&bytes) {
                     self.documents.insert(digest.clone(), document);
@@ -319,21 +338,21 @@ impl Watched {
             ) => {}
         }
         self.plan(now);
-        if self.is_explored() {
-            let tops: Vec<_> = self.tops().cloned().collect();
-            tops.into_iter().for_each(|digest| self.want(Subject::ImagesOf(digest)));
+        if matches!(self.stage, Stage::Ending { .. }) {
+            self.ask_for_evidence(Self::want);
         }
         self.fold(now, around);
     }
 
-    /// Says that the lease is gone, or its runtime.
-    pub(super) fn vanish(&mut self, now: Timestamp, runtime_restarted: bool) {
+    /// Says that the lease is gone, or its runtime, since `since`.
+    pub(super) fn vanish(&mut self, since: Timestamp, now: Timestamp, runtime_restarted: bool) {
         match self.stage {
             Stage::Candidate if self.contents.is_empty() => self.stage = Stage::Ended { at: now },
             Stage::Dull => self.stage = Stage::Ended { at: now },
             Stage::Candidate | Stage::Live => {
-                self.stage = Stage::Ending { since: now, runtime_restarted };
-                self.ask_for_evidence();
+                self.stage = Stage::Ending { since, runtime_restarted };
+                self.asking_since = now;
+                self.ask_for_evidence(Self::want_again);
             }
             Stage::Ending { .. } | Stage::Ended { .. } => {}
         }
@@ -342,8 +361,8 @@ impl Watched {
     /// Reaches the verdict if its evidence is complete, or if it has been waited for long enough. True when it was reached by this call.
     pub(super) fn conclude(&mut self, now: Timestamp, around: &mut impl Around, speed: &mut UnpackSpeed) -> bool {
         let Stage::Ending { since, runtime_restarted } = self.stage else { return false };
-        let waited = now.since(since);
-        if waited < ENDING_GRACE || (waited < ENDING_PATIENCE && !self.pending.is_empty()) {
+        let waits_for_answers = !self.pending.is_empty() && now.since(self.asking_since) < ENDING_PATIENCE;
+        if now.since(since) < ENDING_GRACE || waits_for_answers {
             return false;
         }
         if self.from_record {
@@ -373,7 +392,7 @@ impl Watched {
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         match self.stage {
             Stage::Ending { since, .. } if self.pending.is_empty() => Some(since + ENDING_GRACE),
-            Stage::Ending { since, .. } => Some(since + ENDING_PATIENCE),
+            Stage::Ending { since, .. } => Some((self.asking_since + ENDING_PATIENCE).max(since + ENDING_GRACE)),
             Stage::Candidate | Stage::Live | Stage::Ended { .. } | Stage::Dull => None,
         }
     }
@@ -455,9 +474,9 @@ impl Watched {
     }
 
     /// Everything that may prove how it ended, or say when what happened.
-    fn ask_for_evidence(&mut self) {
-        let tops: Vec<_> = self.tops().cloned().collect();
-        tops.into_iter().for_each(|digest| self.want_again(Subject::ImagesOf(digest)));
+    fn ask_for_evidence(&mut self, mut ask: impl FnMut(&mut Self, Subject)) {
+        let targets: Vec<_> = self.contents.iter().filter(|digest| self.may_be_target(digest)).cloned().collect();
+        targets.into_iter().for_each(|digest| ask(self, Subject::ImagesOf(digest)));
         let (mut blobs, mut chains) = (Vec::new(), Vec::new());
         for layer in &self.layers {
             if !layer.is_cached() && !self.facts.contains_key(&layer.planned.digest) {
@@ -467,11 +486,17 @@ impl Watched {
                 chains.push(chain.to_string());
             }
         }
-        blobs.into_iter().for_each(|digest| self.want_again(Subject::Content(digest)));
+        blobs.into_iter().for_each(|digest| ask(self, Subject::Content(digest)));
         if !self.snapshotter.is_empty() {
             let snapshotter = self.snapshotter.clone();
-            chains.into_iter().for_each(|key| self.want_again(Subject::Snapshot { snapshotter: snapshotter.clone(), key }));
+            chains.into_iter().for_each(|key| ask(self, Subject::Snapshot { snapshotter: snapshotter.clone(), key }));
         }
+    }
+
+    /// Whether an image record may point to this blob: to all that is not known to be something else.
+    fn may_be_target(&self, digest: &Digest) -> bool {
+        let large = self.facts.get(digest).is_some_and(|facts| facts.size > SMALL_DOCUMENT && !facts.has_children);
+        !large && !self.is_config(digest) && !self.layers.iter().any(|layer| layer.planned.digest == *digest)
     }
 }
 
@@ -500,7 +525,7 @@ impl Watched {
         let is_layer = self.layers.iter().any(|l| l.planned.digest == *digest);
         let is_document =
             facts.size <= MAX_DOCUMENT && (facts.has_children || facts.size <= SMALL_DOCUMENT || self.is_config(digest));
-        if !is_layer && is_document && !self.chained {
+        if !is_layer && is_document && (!self.chained || facts.has_children) {
             self.want(Subject::Blob(digest.clone()));
         }
         if facts.has_children
@@ -709,8 +734,9 @@ impl Watched {
     /// A pull of which only the record is known began when the first of the blobs came that nobody else brought.
     fn date_back(&mut self, around: &mut impl Around) {
         let earliest = self.created_at.before(LONGEST_UNSEEN);
-        let recent = self.facts.iter().filter(|(_, f)| (earliest..self.created_at).contains(&f.created_at));
-        let own = recent.filter(|(digest, _)| around.claim(digest, self.id) == self.id).map(|(_, f)| f.created_at).min();
+        let layers = self.layers.iter().filter_map(|l| Some((&l.planned.digest, self.facts.get(&l.planned.digest)?.created_at)));
+        let recent = layers.filter(|(_, at)| (earliest..self.created_at).contains(at));
+        let own = recent.filter(|(digest, _)| around.claim(digest, self.id) == self.id).map(|(_, at)| at).min();
         self.created_at = own.unwrap_or(self.created_at);
     }
 

@@ -564,10 +564,8 @@ impl Store {
 
     fn record(&mut self, name: &str, image: &Image, now: Timestamp) {
         self.records.insert(name.to_owned(), (image.target().clone(), now));
-        // The agent does not hear of records that are named by an id.
-        if name.parse::<Digest>().is_err() {
-            self.tell(now, Happening::ImageRecorded(name.to_owned()));
-        }
+        let by_id = name.parse::<Digest>().is_ok();
+        self.tell(now, if by_id { Happening::ImageRecordedById } else { Happening::ImageRecorded(name.to_owned()) });
     }
 
     /// Removes what neither lease nor record leads to.
@@ -601,7 +599,7 @@ impl Store {
         });
         let dead_ingests: Vec<_> = dead_ingests.map(|(blob, _)| blob.clone()).collect();
         dead_content.iter().for_each(|blob| drop(self.content.remove(blob)));
-        dead_chains.iter().for_each(|name| drop(self.chains.remove(name)));
+        self.chains.retain(|name, _| !dead_chains.contains(name));
         dead_ingests.iter().for_each(|blob| drop(self.ingests.remove(blob)));
     }
 }
