@@ -6,6 +6,7 @@
 
 mod agents;
 mod entry;
+mod limits;
 pub mod status;
 mod timing;
 
@@ -17,11 +18,14 @@ use std::{
     time::Duration,
 };
 
-pub use self::timing::phase_durations;
 use self::{
     agents::{AgentKey, Agents, Word},
     entry::{Entry, Standing},
     status::{NodeStatus, PullStatus},
+};
+pub use self::{
+    limits::{HEARTBEAT, HISTORY_TTL, LOST_AFTER, Limits, MAX_NODES, MAX_PULLS, MAX_PULLS_PER_NODE, SILENT_AFTER},
+    timing::phase_durations,
 };
 use crate::{
     explain::{self, Hearing, Scene},
@@ -29,41 +33,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// How often an agent says that it is there.
-pub const HEARTBEAT: Duration = Duration::from_secs(30);
-/// An agent that was silent for so long (three heartbeats) no longer speaks for its pulls: they are stale.
-pub const SILENT_AFTER: Duration = Duration::from_secs(90);
-/// Running pulls of an agent that was silent for so long are lost.
-pub const LOST_AFTER: Duration = Duration::from_secs(300);
-/// How long ended pulls are kept, unless configured otherwise.
-pub const HISTORY_TTL: Duration = Duration::from_secs(30 * 60);
-/// Most pulls in memory, running and ended.
-pub const MAX_PULLS: usize = 100_000;
-/// Most pulls of one node in memory, so that one node cannot push out the others.
-pub const MAX_PULLS_PER_NODE: usize = 2_000;
-/// Most nodes that are known at a time.
-pub const MAX_NODES: usize = 20_000;
 /// A sentence that speaks of time is said anew this often while nothing else changes.
 const SAY_AGAIN: Duration = Duration::from_secs(5);
-
-/// The bounds of a board.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// How long ended pulls are kept, from the moment their end became known.
-    pub history: Duration,
-    /// Most pulls in memory.
-    pub pulls: usize,
-    /// Most pulls of one node in memory.
-    pub pulls_per_node: usize,
-    /// Most nodes that are known at a time.
-    pub nodes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { history: HISTORY_TTL, pulls: MAX_PULLS, pulls_per_node: MAX_PULLS_PER_NODE, nodes: MAX_NODES }
-    }
-}
 
 /// What a board is told.
 #[derive(Clone, Debug, PartialEq, Eq)]

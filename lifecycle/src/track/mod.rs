@@ -140,9 +140,25 @@ struct Loose {
 struct Surveys {
     asked_at: Option<Timestamp>,
     last_at: Option<Timestamp>,
+    /// When the last one was taken: what happened later may be missing from it.
+    taken_at: Option<Timestamp>,
     stirred: bool,
     urgent: bool,
     gap: Duration,
+}
+
+impl Surveys {
+    /// None yet, and nothing that asks for one.
+    const NONE: Self =
+        Self { asked_at: None, last_at: None, taken_at: None, stirred: false, urgent: false, gap: SHORTEST_GAP };
+}
+
+impl Loose {
+    /// When it is to be explained: a survey that was taken after it shows whose lease it may have been.
+    fn due_at(&self, surveyed: Option<Timestamp>) -> Timestamp {
+        let ripe = self.record.is_some() && surveyed.is_some_and(|taken_at| taken_at > self.at);
+        self.seen_at + if ripe { RECORD_GRACE } else { RECORD_PATIENCE }
+    }
 }
 
 impl Tracker {
@@ -164,7 +180,7 @@ impl Tracker {
             records: BTreeMap::new(),
             id_recorded: BTreeSet::new(),
             speed: UnpackSpeed::default(),
-            surveys: Surveys { asked_at: None, last_at: None, stirred: false, urgent: false, gap: SHORTEST_GAP },
+            surveys: Surveys::NONE,
             heartbeat_at: None,
             heartbeat_said: None,
             refused: 0,
@@ -237,7 +253,7 @@ impl Tracker {
         }
         let look = Some(self.next_look());
         let ends = self.watched.values().filter_map(Watched::deadline).min();
-        let records = self.records.values().map(|r| r.seen_at + RECORD_GRACE).min();
+        let records = self.records.values().map(|r| r.due_at(self.surveys.taken_at)).min();
         [beat, look, ends, records].into_iter().flatten().min()
     }
 }
@@ -268,7 +284,7 @@ impl Tracker {
         self.out.extend(again.map(Output::Ask));
         self.memory.born = born;
         self.runtime = Link::Up { pid: runtime.pid };
-        self.surveys = Surveys { asked_at: None, last_at: None, stirred: true, urgent: false, gap: SHORTEST_GAP };
+        self.surveys = Surveys { stirred: true, ..Surveys::NONE };
         self.ask_wants();
     }
 
@@ -282,6 +298,7 @@ impl Tracker {
         let Self { watched, memory, node, surveys, refused, .. } = self;
         surveys.asked_at = None;
         surveys.last_at = Some(now);
+        surveys.taken_at = Some(survey.taken_at);
         let mut present = BTreeSet::new();
         let mut leases: Vec<_> =
             survey.namespaces.iter().flat_map(|(ns, inv)| inv.leases.iter().map(move |l| (ns, inv, l))).collect();
@@ -341,8 +358,10 @@ impl Tracker {
 
     fn answer(&mut self, key: &LeaseKey, subject: &Subject, answer: Answer, now: Timestamp) {
         if let Some(loose) = self.records.get_mut(key) {
-            if let Answer::Images(records) = answer {
-                loose.record = records.into_iter().next();
+            match answer {
+                Answer::Images(records) if records.is_empty() => drop(self.records.remove(key)),
+                Answer::Images(records) => loose.record = records.into_iter().next(),
+                Answer::Blob(_) | Answer::Content(_) | Answer::Snapshot(_) | Answer::Unavailable => {}
             }
             return;
         }
@@ -368,8 +387,7 @@ impl Tracker {
     ///
     /// Every pull writes one record by its own name; CRI adds a second name by digest (`containerd` internal/cri/server/images).
     fn explain_records(&mut self, now: Timestamp) {
-        let due =
-            |r: &Loose| r.record.is_some() && now.since(r.seen_at) >= RECORD_GRACE || now.since(r.seen_at) >= RECORD_PATIENCE;
+        let due = |r: &Loose| now >= r.due_at(self.surveys.taken_at);
         let keys: Vec<_> = self.records.iter().filter(|(_, r)| due(r)).map(|(k, _)| k.clone()).collect();
         let mut due: Vec<_> = keys.into_iter().filter_map(|key| self.records.remove(&key).map(|loose| (key, loose))).collect();
         let by_digest = |r: &Loose| r.record.as_ref().and_then(|r| r.name.as_ref()).is_none_or(|n| n.tag().is_none());
@@ -384,19 +402,25 @@ impl Tracker {
                 .filter(|w| w.key.namespace == key.namespace && w.holds(&record.target) && w.may_have_written(at, RECORD_OF_PULL))
                 .filter(|w| second_name || w.awaits_record())
                 .min_by_key(|w| (w.is_open(), w.created_at()));
-            match writer {
-                Some(writer) => writer.record_is_seen(),
-                None if has_room => {
-                    let record = ImageRecord { updated_at: at, ..record };
+            if let Some(writer) = writer {
+                writer.record_is_seen();
+                continue;
+            }
+            let record = ImageRecord { updated_at: at, ..record };
+            let mut empty = self.watched.values_mut().filter(|w| w.key.namespace == key.namespace && w.ended_empty_after(at));
+            match (empty.next(), empty.next()) {
+                (Some(only), None) => only.adopt(record, now),
+                (None, _) | (Some(_), Some(_)) if has_room => {
                     self.watched.insert(key.clone(), Watched::from_record(&self.node.uid, key, record, now));
                 }
-                None => self.refused += 1,
+                (None, _) | (Some(_), Some(_)) => self.refused += 1,
             }
         }
+        self.ask_wants();
     }
 
     fn next_look(&self) -> Timestamp {
-        let Surveys { asked_at, last_at, stirred, urgent, gap } = self.surveys;
+        let Surveys { asked_at, last_at, stirred, urgent, gap, .. } = self.surveys;
         if let Some(asked) = asked_at {
             return asked + SURVEY_TIMEOUT;
         }

@@ -31,6 +31,8 @@ const RESOLVING_VISIBLE_AFTER: Duration = Duration::from_millis(700);
 const SETTLE: Duration = Duration::from_millis(500);
 /// How long events may lag behind the survey that missed the lease.
 const ENDING_GRACE: Duration = Duration::from_millis(150);
+/// The same where nothing but the image record can tell what was pulled: it is looked into first.
+const EMPTY_GRACE: Duration = Duration::from_secs(2);
 /// How long answers may take before the pull is judged without them.
 const ENDING_PATIENCE: Duration = Duration::from_secs(5);
 /// An image record may be this much older than the last look at the lease and still prove its success: clocks are read at different moments.
@@ -110,6 +112,8 @@ pub(super) struct Watched {
     from_record: bool,
     /// Whether the event that tells of its image record was seen.
     record_seen: bool,
+    /// Whether its lease holds something that no pull holds.
+    strange: bool,
     resolved_at: Option<Timestamp>,
     name: Option<ImageRef>,
     records: Vec<ImageRecord>,
@@ -155,6 +159,7 @@ impl Watched {
             chained: false,
             from_record: false,
             record_seen: false,
+            strange: false,
             resolved_at: None,
             name: None,
             records: Vec::new(),
@@ -231,6 +236,29 @@ impl Watched {
         !self.record_seen
     }
 
+    /// Whether its lease was gone after `at` without ever having shown what was pulled: a pull that found everything on the node is over
+    /// between two looks.
+    pub(super) fn ended_empty_after(&self, at: Timestamp) -> bool {
+        let gone_at = match self.stage {
+            Stage::Ending { since, .. } => since,
+            Stage::Ended { at } if self.ending.is_none() => at,
+            Stage::Candidate | Stage::Live | Stage::Ended { .. } | Stage::Dull => return false,
+        };
+        self.is_empty() && !self.strange && (self.created_at..=gone_at).contains(&at)
+    }
+
+    /// Takes an image record for its own, and what was pulled from there.
+    pub(super) fn adopt(&mut self, record: ImageRecord, now: Timestamp) {
+        if let Stage::Ended { at } = self.stage {
+            self.stage = Stage::Ending { since: at, runtime_restarted: false };
+        }
+        self.asking_since = now;
+        self.record_seen = true;
+        self.name.clone_from(&record.name);
+        self.hold(record.target.clone());
+        self.records.push(record);
+    }
+
     /// Notes that the event of its image record was seen: the next one is another pull's.
     pub(super) const fn record_is_seen(&mut self) {
         self.record_seen = true;
@@ -290,6 +318,7 @@ impl Watched {
                 Resource::Other => other = true,
             }
         }
+        self.strange |= other;
         self.open = references.iter().map(|r| r.digest.clone()).collect();
         self.ingests(&references, inventory, around);
         self.classify(other, inventory, taken_at);
@@ -362,7 +391,7 @@ impl Watched {
     pub(super) fn conclude(&mut self, now: Timestamp, around: &mut impl Around, speed: &mut UnpackSpeed) -> bool {
         let Stage::Ending { since, runtime_restarted } = self.stage else { return false };
         let waits_for_answers = !self.pending.is_empty() && now.since(self.asking_since) < ENDING_PATIENCE;
-        if now.since(since) < ENDING_GRACE || waits_for_answers {
+        if now < since + self.grace() || waits_for_answers {
             return false;
         }
         if self.from_record {
@@ -391,10 +420,20 @@ impl Watched {
     /// When something is to be done about it without anything being seen.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         match self.stage {
-            Stage::Ending { since, .. } if self.pending.is_empty() => Some(since + ENDING_GRACE),
-            Stage::Ending { since, .. } => Some((self.asking_since + ENDING_PATIENCE).max(since + ENDING_GRACE)),
+            Stage::Ending { since, .. } if self.pending.is_empty() => Some(since + self.grace()),
+            Stage::Ending { since, .. } => Some((self.asking_since + ENDING_PATIENCE).max(since + self.grace())),
             Stage::Candidate | Stage::Live | Stage::Ended { .. } | Stage::Dull => None,
         }
+    }
+
+    /// How long the verdict waits for what lags behind.
+    fn grace(&self) -> Duration {
+        if self.is_empty() { EMPTY_GRACE } else { ENDING_GRACE }
+    }
+
+    /// Whether nothing of what it pulls was ever seen.
+    fn is_empty(&self) -> bool {
+        self.contents.is_empty() && self.layers.is_empty() && self.open.is_empty()
     }
 
     /// Whether it may be told: enough is settled that totals will not jump.

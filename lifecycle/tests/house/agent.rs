@@ -28,6 +28,16 @@ const RECONNECT: u64 = 250;
 const IDLE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(5)];
 pub(super) const VERSION: &str = "0.1.0";
 
+// DEV
+pub(super) static TRACE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+pub(super) fn trace(f: impl FnOnce() -> String) {
+    if TRACE.load(std::sync::atomic::Ordering::Relaxed) {
+        let t = f();
+        println!("{}", if t.len() > 700 { &t[..700] } else { &t });
+    }
+}
+// DEV
+
 /// One life of the agent.
 pub(super) struct Agent {
     tracker: Tracker,
@@ -67,6 +77,8 @@ pub(super) struct Said {
     pub(super) pulls: Vec<Pull>,
     /// Leases that a survey showed with something in them.
     pub(super) listed: Vec<(String, Timestamp)>,
+    /// Whether the tracker wants to be woken at once again, though it was just woken.
+    pub(super) restless: bool,
 }
 
 impl Agent {
@@ -135,6 +147,7 @@ impl Agent {
         if self.tracker.next_deadline().is_some_and(|deadline| deadline <= at(now)) {
             self.tracker.tick(at(now));
             self.collect(now, &mut said, luck, bad.answer_delay);
+            said.restless = self.tracker.next_deadline().is_some_and(|deadline| deadline <= at(now));
         }
         said
     }
@@ -173,6 +186,7 @@ impl Agent {
     }
 
     fn observe(&mut self, seen: Seen, now: u64, said: &mut Said, luck: &mut Luck, delay: u64) {
+        trace(|| format!("{now} SEEN {seen:?}"));
         self.tracker.observe(seen, at(now));
         self.collect(now, said, luck, delay);
     }
@@ -180,6 +194,7 @@ impl Agent {
     /// Takes what the tracker wants. Without a connection questions are dropped.
     fn collect(&mut self, now: u64, said: &mut Said, luck: &mut Luck, delay: u64) {
         while let Some(output) = self.tracker.poll() {
+            trace(|| format!("{now}   OUT {output:?}"));
             match output {
                 Output::Ask(_) if matches!(self.link, Link::Down { .. }) => {}
                 Output::Ask(Question::Survey { ingests }) => {

@@ -234,6 +234,13 @@ fn zz_survey() {
                     }
                 }
             }
+            if std::env::var("HOUSE_TRACE").is_ok_and(|w| k.contains(&w)) {
+                super::agent::TRACE.store(true, std::sync::atomic::Ordering::Relaxed);
+                drop(play(&best));
+                super::agent::TRACE.store(false, std::sync::atomic::Ordering::Relaxed);
+                println!("{msg}\n{best:?}");
+                return;
+            }
             tally.insert(k, (1, format!("{msg}\n   {best:?}")));
         }
     }

@@ -55,14 +55,15 @@ impl Truth {
 
     /// Sequences grow, also from one life of the agent to the next.
     pub(super) fn told(&mut self, said: Said, world: &Containerd, life: usize) -> Result<(), String> {
+        must!(!said.restless, "the agent would spin");
         for pull in said.pulls {
             let last = self.sequences.insert(pull.id, pull.sequence);
             must!(last.is_none_or(|last| last < pull.sequence), "{}: sequence {} after {last:?}", pull.id, pull.sequence);
             self.told.insert(pull.id);
         }
         for (lease, created_at) in said.listed {
-            // Leases of a process that is no more are leftovers, if that can be known.
-            if created_at >= world.born || !world.plan.start_visible {
+            // Leases of a process that is no more are leftovers.
+            if created_at >= world.born {
                 self.seen.insert(PullId::derive(self.uid, NAMESPACE, &lease, created_at), life);
             }
         }

@@ -108,7 +108,9 @@ impl Collector {
     /// One line for each pull that runs.
     pub(crate) fn say_running(&self) {
         for pull in self.pulls().iter().filter(|pull| text(pull, "outcome").is_empty()) {
-            say(format!("    {}: {}", text(pull, "imageRef"), text(pull, "summary")));
+            let name = text(pull, "imageRef");
+            let name = if name.is_empty() { "an image without a name yet" } else { &name };
+            say(format!("    {name}: {}", text(pull, "summary")));
         }
     }
 

@@ -38,6 +38,7 @@ struct Images {
     app: Image,
     api: Image,
     model: Image,
+    tool: Image,
 }
 
 /// One thing to see; whether it came out as it should.
@@ -109,7 +110,7 @@ impl Stage {
     fn refused(&self, collector: &mut Collector, stop: &Stop) -> bool {
         say("\nThe registry says 429 to every layer.");
         self.link.set_fault(Fault::TooManyRequests);
-        let right = self.pulls(collector, &[&self.images.model], "failed", stop);
+        let right = self.pulls(collector, &[&self.images.tool], "failed", stop);
         self.link.set_fault(Fault::None);
         right
     }
@@ -167,6 +168,7 @@ impl Images {
             app: push("team/app:1.0", &on_base(3, &[10, 2])),
             api: push("team/api:1.0", &on_base(4, &[7, 3])),
             model: push("team/model:4", &image::layers(5, &[2, 40, 30])),
+            tool: push("team/tool:2", &image::layers(6, &[4, 6])),
         }
     }
 }

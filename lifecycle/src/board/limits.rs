@@ -1,0 +1,37 @@
+//! The bounds of a board: how long it waits, how long it remembers, and how much.
+
+use std::time::Duration;
+
+/// How often an agent says that it is there.
+pub const HEARTBEAT: Duration = Duration::from_secs(30);
+/// An agent that was silent for so long (three heartbeats) no longer speaks for its pulls: they are stale.
+pub const SILENT_AFTER: Duration = HEARTBEAT.saturating_mul(3);
+/// Running pulls of an agent that was silent for so long are lost.
+pub const LOST_AFTER: Duration = Duration::from_secs(300);
+/// How long ended pulls are kept, unless configured otherwise.
+pub const HISTORY_TTL: Duration = Duration::from_secs(30 * 60);
+/// Most pulls in memory, running and ended.
+pub const MAX_PULLS: usize = 100_000;
+/// Most pulls of one node in memory, so that one node cannot push out the others.
+pub const MAX_PULLS_PER_NODE: usize = 2_000;
+/// Most nodes that are known at a time.
+pub const MAX_NODES: usize = 20_000;
+
+/// The bounds of a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long ended pulls are kept, from the moment their end became known.
+    pub history: Duration,
+    /// Most pulls in memory.
+    pub pulls: usize,
+    /// Most pulls of one node in memory.
+    pub pulls_per_node: usize,
+    /// Most nodes that are known at a time.
+    pub nodes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { history: HISTORY_TTL, pulls: MAX_PULLS, pulls_per_node: MAX_PULLS_PER_NODE, nodes: MAX_NODES }
+    }
+}
