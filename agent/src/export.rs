@@ -34,6 +34,7 @@ const MAX_BATCH: usize = 512;
 pub(crate) struct Outbox {
     waiting: Mutex<Waiting>,
     filled: Notify,
+    recovered: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +88,11 @@ impl Outbox {
         waiting.node = Some(NodeReport { dropped_progress, dropped_outcomes, ..report });
         drop(waiting);
         self.filled.notify_one();
+    }
+
+    /// Resolves when the receiver answers again after it did not: it may be another one that knows nothing.
+    pub(crate) async fn recovered(&self) {
+        self.recovered.notified().await;
     }
 
     /// Whether everything was delivered.
@@ -159,6 +165,7 @@ pub(crate) async fn deliver(outbox: Arc<Outbox>, client: Client, node: impl Fn()
             Ok(()) => {
                 if backoff.failures() > 0 {
                     tracing::info!("the receiver answers again");
+                    outbox.recovered.notify_one();
                 }
                 backoff.reset();
             }
@@ -237,6 +244,7 @@ mod tests {
             snapshotter: String::new(),
             phase: Phase::Resolving,
             wait: None,
+            waits: Vec::new(),
             ending: outcome.map(|outcome| Ending { outcome, at, source: TimingSource::Poll }),
             started_at: at,
             resolved_at: None,

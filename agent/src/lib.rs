@@ -92,6 +92,10 @@ pub async fn run(config: Config, probes: Option<TcpListener>, shutdown: impl Fut
         tokio::select! {
             () = &mut shutdown => break,
             () = &mut delivery => {}
+            () = outbox.recovered() => {
+                tracker.repeat();
+                tracker.tick(clock.now(true));
+            }
             seen = link.next() => {
                 let now = clock.now(tracker.is_active());
                 seen.into_iter().for_each(|seen| tracker.observe(seen, now));

@@ -22,7 +22,8 @@ pub enum LogError {
 /// When level or format cannot be used.
 pub fn start(level: &str, format: &str) -> Result<(), LogError> {
     // A single word that is no level would be taken for a target.
-    let known = level.contains('=') || ["off", "error", "warn", "info", "debug", "trace"].contains(&level.to_lowercase().as_str());
+    let known =
+        level.contains('=') || ["off", "error", "warn", "info", "debug", "trace"].contains(&level.to_lowercase().as_str());
     let filter = EnvFilter::builder().parse(level).ok().filter(|_| known).ok_or_else(|| LogError::Level(level.to_owned()))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {

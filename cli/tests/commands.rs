@@ -106,6 +106,7 @@ fn pull(sequence: u64, phase: Phase) -> Pull {
         snapshotter: String::new(),
         phase,
         wait: None,
+        waits: Vec::new(),
         ending: None,
         started_at: at(0),
         resolved_at: None,

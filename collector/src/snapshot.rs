@@ -74,6 +74,8 @@ struct LayerMarks {
 /// One thing that changed.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
+    /// A pull appeared here and has changed since.
+    Started(PullId),
     /// A pull is now like this.
     Row(Arc<Row>),
     /// A pull left memory.
@@ -106,7 +108,7 @@ impl Snapshot {
         self.newest.range((from, Bound::Unbounded)).map(|(_, row)| row)
     }
 
-    /// What changed after a revision, in the order of revisions: of every pull only its last change.
+    /// What changed after a revision, in the order of revisions: of every pull its beginning and its last change.
     pub(crate) fn after(&self, revision: u64) -> impl Iterator<Item = (u64, &Step)> {
         self.changed.range((Bound::Excluded(revision), Bound::Unbounded)).map(|(revision, step)| (*revision, step))
     }
@@ -125,10 +127,17 @@ impl Snapshot {
     pub(crate) fn put(&mut self, status: PullStatus, at: Timestamp) {
         self.revision += 1;
         let before = self.rows.get(&status.id).cloned();
-        let row = Arc::new(Row::new(status, at, self.revision, before.as_deref()));
+        let started = before.as_ref().map_or(self.revision, |b| b.started);
+        if before.is_none() && status.outcome.is_some() {
+            // Its beginning and its end are two events, so they have two places.
+            self.changed.insert(started, Step::Started(status.id));
+            self.revision += 1;
+        }
+        let row = Arc::new(Row::new(status, at, started, self.revision, before.as_deref()));
         if let Some(before) = before {
             self.changed.remove(&before.revision);
             self.newest.remove(&before.place());
+            self.changed.insert(started, Step::Started(before.status.id));
         }
         self.changed.insert(row.revision, Step::Row(row.clone()));
         self.newest.insert(row.place(), row.clone());
@@ -140,6 +149,7 @@ impl Snapshot {
         let Some(row) = self.rows.remove(&id) else { return };
         self.revision += 1;
         self.changed.remove(&row.revision);
+        self.changed.remove(&row.started);
         self.newest.remove(&row.place());
         self.changed.insert(self.revision, Step::Removed(id));
         self.removals.insert(self.revision);
@@ -153,14 +163,14 @@ impl Snapshot {
 }
 
 impl Row {
-    fn new(status: PullStatus, at: Timestamp, revision: u64, before: Option<&Self>) -> Self {
+    fn new(status: PullStatus, at: Timestamp, started: u64, revision: u64, before: Option<&Self>) -> Self {
         let running = status.outcome.is_none();
         let same_turn = before.filter(|b| b.status.phase == status.phase && b.status.outcome == status.outcome);
         let ended_before = same_turn.and_then(|b| b.ended);
         Self {
             revision,
             at,
-            started: before.map_or(revision, |b| b.started),
+            started,
             ended: (!running).then(|| ended_before.unwrap_or(revision)),
             turned: same_turn.map_or(revision, |b| b.turned),
             layers: mark_layers(&status, revision, before),
@@ -196,9 +206,10 @@ impl Row {
         Ok(cell.get_or_init(|| json))
     }
 
-    /// What a reader that has seen everything up to `revision` must be told, in order; the last one says how things are now.
+    /// What a reader that has seen everything up to `revision` must be told of its last change, in order; the last one says how things are
+    /// now. That it appeared has a place of its own once it has changed, [`Step::Started`].
     pub(crate) fn events(&self, revision: u64, layers: bool) -> Vec<(EventType, Option<&LayerStatus>)> {
-        let started = self.started > revision;
+        let started = self.started == self.revision;
         let mut events = Vec::new();
         if started {
             events.push((EventType::PullStarted, None));

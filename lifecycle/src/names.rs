@@ -85,7 +85,9 @@ vocabulary! {
     SPAN_RESOLVE = Span "resolve image" "" [] "From the lease to the manifest and config being here.";
     SPAN_DOWNLOAD = Span "download layer" "" [] "From opening a layer's download to its commit.";
     SPAN_UNPACK = Span "unpack layer" "" [] "From the start of unpacking a layer to its snapshot's commit.";
-    SPAN_WAIT = Span "wait for layer" "" [] "A stretch in which the pull waited for another pull's layer.";
+    SPAN_WAIT_LAYER = Span "wait for layer" "" [] "A stretch in which the pull waited for a layer that another one brings or unpacks.";
+    SPAN_WAIT_SLOT = Span "wait for download slot" "" [] "A stretch in which all of containerd's download slots were used by others.";
+    SPAN_STALL = Span "stalled download" "" [] "A stretch in which no byte came, though nothing on the node held it up.";
 
     // attributes of a pull
     PULL_SEQUENCE = Attribute "pulltrace.pull.sequence" "int" [] "Grows with every report of a pull; the highest one wins.";
@@ -102,6 +104,11 @@ vocabulary! {
     PULL_WAIT_SINCE = Attribute "pulltrace.pull.wait.since" "int, ns" [] "When the waiting began.";
     PULL_WAIT_HOLDER = Attribute "pulltrace.pull.wait.holder" "string" [] "Pull that holds the layer (its trace id).";
     PULL_WAIT_LAYER = Attribute "pulltrace.pull.wait.layer" "string" [] "Digest of the layer that is waited for.";
+    WAITS_KIND = Attribute "pulltrace.waits.kind" "string[]" [] "Waits that are over, oldest first: download_slot, layer_lock, stalled or retrying.";
+    WAITS_SINCE = Attribute "pulltrace.waits.since" "int[], ns" [] "When each of them began.";
+    WAITS_UNTIL = Attribute "pulltrace.waits.until" "int[], ns" [] "When each of them was over.";
+    WAITS_HOLDER = Attribute "pulltrace.waits.holder" "string[]" [] "Pull that held the layer; empty for other waits.";
+    WAITS_LAYER = Attribute "pulltrace.waits.layer" "string[]" [] "Digest of the layer that was waited for; empty for other waits.";
     PULL_BYTES_FETCHED = Attribute "pulltrace.pull.bytes.fetched" "int, By" [] "Bytes that this pull fetched.";
     PULL_BYTES_CACHED = Attribute "pulltrace.pull.bytes.cached" "int, By" [] "Bytes that did not need to be fetched.";
     IMAGE_SIZE = Attribute "pulltrace.image.size" "int, By" [] "Size of all layers as stored in the manifest (compressed).";

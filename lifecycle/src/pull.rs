@@ -17,6 +17,9 @@ use crate::{
 /// Tag of the recipe by which [`PullId::derive`] makes ids. A change of the recipe changes the tag.
 const ID_RECIPE: &str = "pulltrace/1";
 
+/// Most waits that are remembered of one pull.
+pub const MAX_WAITS: usize = 32;
+
 /// Longest node name, in bytes: a DNS subdomain, as Kubernetes demands of node names.
 const MAX_NODE_NAME: usize = 253;
 
@@ -173,6 +176,15 @@ impl Wait {
             }
         }
     }
+}
+
+/// A wait that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waited {
+    /// What was waited for, and since when.
+    pub wait: Wait,
+    /// When it was over.
+    pub until: Timestamp,
 }
 
 /// How a pull ended.
@@ -510,6 +522,8 @@ pub struct Pull {
     pub phase: Phase,
     /// Why no byte moves, if none does.
     pub wait: Option<Wait>,
+    /// Waits that are over, oldest first; at most [`MAX_WAITS`].
+    pub waits: Vec<Waited>,
     /// The end, if it has one. Final, except [`Outcome::Lost`].
     pub ending: Option<Ending>,
     /// When the pull began: its lease was made.
@@ -740,6 +754,7 @@ mod tests {
             snapshotter: String::new(),
             phase: Phase::Downloading,
             wait: None,
+            waits: Vec::new(),
             ending: None,
             started_at: Timestamp::from_millis(1),
             resolved_at: None,

@@ -127,4 +127,14 @@ mod tests {
             ["== summary", "FAILED b", "SKIPPED b: needs root", "6 passed, 1 failed, 1 skipped (by name above)"]
         );
     }
+
+    #[test]
+    fn both_outputs_are_followed_to_the_end_and_a_failure_is_one() {
+        let script = "echo 'test result: ok. 2 passed; 0 failed;'; echo 'SKIPPED b: needs root' >&2; exit 1";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let mut tally = Tally::default();
+        assert!(tally.follow(command).is_err());
+        assert_eq!((tally.passed, tally.skipped), (2, vec!["SKIPPED b: needs root".to_owned()]));
+    }
 }

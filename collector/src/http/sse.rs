@@ -2,8 +2,8 @@
 //! one merged change when it reads again, and none can hold up another or the intake.
 //!
 //! A newcomer gets everything as it is, then the named event `sync`, then changes. Every event has an id; a reader that comes back with one
-//! gets what it missed, once, in the order of revisions. Events about one pull that belong together carry the id of what came before, except
-//! the last. Every event has the whole state, so one that is cut off while it catches up may miss that a pull started, never how it is.
+//! gets what it missed, once, in the order of revisions: of every pull that it began, if that was missed, and how it is now. Layer events
+//! that belong to one change carry the id of what came before, except the last. Every event has the whole state.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -127,9 +127,10 @@ impl Reader {
                 return Ok(());
             }
             match step {
+                Step::Started(id) if self.sync_at.is_none() => self.tell_started(snapshot, revision, *id, text)?,
                 Step::Row(row) => self.tell_row(snapshot, row, text)?,
                 Step::Removed(id) if self.sync_at.is_none() => removed(snapshot.epoch, revision, *id, text),
-                Step::Removed(_) => {}
+                Step::Started(_) | Step::Removed(_) => {}
             }
             self.seen = revision;
         }
@@ -146,6 +147,16 @@ impl Reader {
             self.complete = self.seen;
             event(text, Some("sync"), snapshot.epoch, self.seen, "{}");
         }
+    }
+
+    /// Tells that a pull appeared that has changed since.
+    fn tell_started(&self, snapshot: &Snapshot, revision: u64, id: PullId, text: &mut String) -> Result<(), serde_json::Error> {
+        let Some(row) = snapshot.row(id) else { return Ok(()) };
+        let ended = row.status.outcome.is_some() && self.filter.is_about(&row.status);
+        if ended || self.filter.matches(&row.status) {
+            write(text, snapshot.epoch, revision, row, (EventType::PullStarted, None), self.layers)?;
+        }
+        Ok(())
     }
 
     fn tell_row(&self, snapshot: &Snapshot, row: &Arc<Row>, text: &mut String) -> Result<(), serde_json::Error> {

@@ -298,6 +298,7 @@ pub(crate) fn pull(image: &str, sequence: u64, fetched: u64) -> Pull {
         snapshotter: "overlayfs".into(),
         phase: Phase::Downloading,
         wait: None,
+        waits: Vec::new(),
         ending: None,
         started_at: at(0),
         resolved_at: Some(at(1)),

@@ -88,14 +88,37 @@ impl Entry {
         }
     }
 
-    /// Keeps what an earlier report knew better: bytes that were fetched stay fetched.
+    /// Keeps what an earlier report knew better: layers stay known, and bytes that were fetched stay fetched.
     pub(super) fn merge(&mut self, before: &Self) {
+        if !self.pull.total_known {
+            self.keep_plan(&before.pull);
+        }
         for (index, layer) in self.pull.layers.iter_mut().enumerate() {
             let same_place = before.pull.layers.get(index).filter(|old| old.digest == layer.digest);
             if let Some(old) = same_place.or_else(|| before.pull.layers.iter().find(|old| old.digest == layer.digest)) {
                 keep_fetched(layer, old);
             }
         }
+    }
+}
+
+impl Entry {
+    /// An agent that was restarted speaks of a pull before it has read the manifest again.
+    fn keep_plan(&mut self, before: &Pull) {
+        let seen = std::mem::replace(&mut self.pull.layers, before.layers.clone());
+        for layer in seen {
+            match self.pull.layers.iter_mut().find(|known| known.digest == layer.digest) {
+                Some(known) if before.total_known => {
+                    let (size, media_type) = (known.size, std::mem::take(&mut known.media_type));
+                    *known = Layer { size, media_type, fetched: layer.fetched.min(size), ..layer };
+                }
+                Some(known) => *known = layer,
+                None => self.pull.layers.push(layer),
+            }
+        }
+        self.pull.total_known = before.total_known;
+        self.pull.resolved_at = self.pull.resolved_at.or(before.resolved_at);
+        self.pull.phase = self.pull.phase.max(before.phase);
     }
 }
 

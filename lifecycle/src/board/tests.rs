@@ -42,6 +42,7 @@ fn report_on(name: &str, lease: &str, sequence: u64, fetched: u64) -> Report {
         snapshotter: "overlayfs".into(),
         phase: Phase::Downloading,
         wait: None,
+        waits: Vec::new(),
         ending: None,
         started_at: at(0),
         resolved_at: Some(at(1)),

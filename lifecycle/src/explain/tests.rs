@@ -35,6 +35,7 @@ fn pull_of(image: &str, phase: Phase, layers: Vec<Layer>) -> Pull {
         snapshotter: String::new(),
         phase,
         wait: None,
+        waits: Vec::new(),
         ending: None,
         started_at: at(0),
         resolved_at: None,

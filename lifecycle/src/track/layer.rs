@@ -1,6 +1,8 @@
 //! One layer of a pull under observation: whose bytes they are, how far they have come, and when what happened.
 
-use super::plan::PlannedLayer;
+use std::time::Duration;
+
+use super::{plan::PlannedLayer, rate::Meter};
 use crate::{
     image::Digest,
     pull::{Interval, Layer, LayerState, TimingSource},
@@ -32,6 +34,8 @@ pub(super) struct Track {
     pub(super) origin: Origin,
     /// Bytes written so far, at most the size.
     pub(super) offset: u64,
+    /// How fast it comes.
+    pub(super) meter: Meter,
     /// Whether the blob is committed.
     pub(super) complete: bool,
     /// When its download was opened.
@@ -48,12 +52,13 @@ pub(super) struct Track {
 }
 
 impl Track {
-    pub(super) const fn new(planned: PlannedLayer, chain: Option<Digest>) -> Self {
+    pub(super) fn new(planned: PlannedLayer, chain: Option<Digest>) -> Self {
         Self {
             planned,
             chain,
             origin: Origin::Unknown,
             offset: 0,
+            meter: Meter::default(),
             complete: false,
             opened_at: None,
             committed_at: None,
@@ -82,6 +87,12 @@ impl Track {
     /// Notes that `bytes` were written. Numbers never fall.
     pub(super) fn wrote(&mut self, bytes: u64) {
         self.offset = self.offset.max(bytes.min(self.planned.size));
+    }
+
+    /// How long the rest of it takes at its own speed; `None` while it does not come.
+    pub(super) fn remaining_time(&self) -> Option<Duration> {
+        let rate = self.meter.bytes_per_sec().filter(|rate| *rate > 0 && !self.complete && !self.is_cached())?;
+        Some(Duration::from_millis((self.planned.size - self.fetched()).saturating_mul(1_000) / rate))
     }
 
     pub(super) fn state(&self) -> LayerState {

@@ -54,6 +54,8 @@ const KEEP_ENDED: Duration = Duration::from_secs(60);
 const KEEP_CHAINS: Duration = Duration::from_secs(60);
 /// Heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(30);
+/// A running pull is told this often even if nothing changed, so that a receiver that has forgotten it learns it again.
+const REPEAT_AFTER: Duration = Duration::from_secs(2);
 /// Progress of one pull is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// How long an image record waits for a lease that explains it.
@@ -114,6 +116,7 @@ pub struct Tracker {
     heartbeat_at: Option<Timestamp>,
     heartbeat_said: Option<(bool, u64)>,
     refused: u64,
+    repeat: bool,
     out: VecDeque<Output>,
 }
 
@@ -149,8 +152,7 @@ struct Surveys {
 
 impl Surveys {
     /// None yet, and nothing that asks for one.
-    const NONE: Self =
-        Self { asked_at: None, last_at: None, taken_at: None, stirred: false, urgent: false, gap: SHORTEST_GAP };
+    const NONE: Self = Self { asked_at: None, last_at: None, taken_at: None, stirred: false, urgent: false, gap: SHORTEST_GAP };
 }
 
 impl Loose {
@@ -184,6 +186,7 @@ impl Tracker {
             heartbeat_at: None,
             heartbeat_said: None,
             refused: 0,
+            repeat: false,
             out: VecDeque::new(),
         }
     }
@@ -191,6 +194,11 @@ impl Tracker {
     /// Who speaks: changes when the runtime says its version.
     pub const fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// Tells every running pull again at the next tick: the receiver may have forgotten them.
+    pub const fn repeat(&mut self) {
+        self.repeat = true;
     }
 
     /// Sets how often to look while nothing runs: it depends on what else wakes the shell.
@@ -342,7 +350,11 @@ impl Tracker {
             Happening::ExtractionPrepared(key) => self.memory.chain(&namespace, key.chain()).prepared = Some(at),
             Happening::ChainCommitted(chain) => self.memory.chain(&namespace, &chain).unpacked = Some(at),
             // Given up: what its ingests show now is gone in a moment.
-            Happening::ExtractionRemoved(_) => self.surveys.urgent = true,
+            Happening::ExtractionRemoved(key) => {
+                self.surveys.urgent = true;
+                let of_key = |w: &&mut Watched| w.key.namespace == namespace && w.extracts_into(&key);
+                self.watched.values_mut().filter(of_key).for_each(Watched::gives_up);
+            }
             Happening::ContentCreated(_) => {}
             Happening::ImageRecordedById => drop(self.id_recorded.insert(namespace)),
             // 1.6, and CRI for images that others pulled: the name, the id, then the name again.
@@ -403,17 +415,19 @@ impl Tracker {
                 .filter(|w| second_name || w.awaits_record())
                 .min_by_key(|w| (w.is_open(), w.created_at()));
             if let Some(writer) = writer {
-                writer.record_is_seen();
+                if !second_name {
+                    writer.record_is_seen();
+                }
                 continue;
             }
             let record = ImageRecord { updated_at: at, ..record };
-            let mut empty = self.watched.values_mut().filter(|w| w.key.namespace == key.namespace && w.ended_empty_after(at));
-            match (empty.next(), empty.next()) {
-                (Some(only), None) => only.adopt(record, now),
-                (None, _) | (Some(_), Some(_)) if has_room => {
+            let empty = self.watched.values_mut().filter(|w| w.key.namespace == key.namespace && w.ended_empty_after(at));
+            match empty.min_by_key(|w| w.created_at()) {
+                Some(empty) => empty.adopt(record, now),
+                None if has_room => {
                     self.watched.insert(key.clone(), Watched::from_record(&self.node.uid, key, record, now));
                 }
-                (None, _) | (Some(_), Some(_)) => self.refused += 1,
+                None => self.refused += 1,
             }
         }
         self.ask_wants();
@@ -463,6 +477,7 @@ impl Tracker {
     /// Tells every pull whose state changed: at once when it is a step, else at most once in [`PROGRESS_EVERY`].
     fn tell(&mut self, now: Timestamp) {
         let keys: Vec<_> = self.watched.values().filter(|w| w.is_live() || w.told_open()).map(|w| w.key.clone()).collect();
+        let repeat = std::mem::take(&mut self.repeat);
         for key in keys {
             let speed = self.speed;
             let told = with(&mut self.watched, &mut self.memory, &key, now, |w, around| {
@@ -473,7 +488,13 @@ impl Tracker {
                 let first = w.told.is_none();
                 let worth = match &w.told {
                     None => true,
-                    Some((old, at)) => is_step(old, &pull) || (now.since(*at) >= PROGRESS_EVERY && is_change(old, &pull)),
+                    Some((old, at)) => {
+                        let quiet = now.since(*at);
+                        repeat
+                            || is_step(old, &pull)
+                            || (quiet >= PROGRESS_EVERY && is_change(old, &pull))
+                            || quiet >= REPEAT_AFTER
+                    }
                 };
                 worth.then(|| {
                     w.told = Some((pull.clone(), now));
@@ -586,6 +607,15 @@ struct Neighbours<'a> {
 }
 
 impl Around for Neighbours<'_> {
+    fn take(&mut self, digest: &Digest, asker: PullId) {
+        self.memory.owners.insert((self.namespace.to_owned(), digest.clone()), asker);
+    }
+
+    fn rivals(&self, asker: PullId, record: &ImageRecord) -> bool {
+        let others = self.others.values().filter(|w| w.id != asker && w.key.namespace == self.namespace);
+        others.filter(|w| w.holds(&record.target)).any(|w| w.may_have_written(record.updated_at, RECORD_OF_PULL))
+    }
+
     fn claim(&mut self, digest: &Digest, asker: PullId) -> PullId {
         *self.memory.owners.entry((self.namespace.to_owned(), digest.clone())).or_insert(asker)
     }

@@ -95,14 +95,21 @@ impl UnpackSpeed {
     }
 }
 
-/// Time until `remaining` bytes have come at `rate` and the last `tail` bytes are unpacked; `None` without a rate.
-pub(super) fn eta(remaining: u64, rate: Option<u64>, tail: u64, unpack: UnpackSpeed) -> Option<Duration> {
+/// Time until `remaining` bytes have come at `rate`, the `slowest` layer at its own, and the last `tail` bytes are unpacked; `None` without a
+/// rate. The slowest layer counts for itself because a registry may limit each connection, and those of finished layers are of no use to it.
+pub(super) fn eta(
+    remaining: u64,
+    rate: Option<u64>,
+    slowest: Option<Duration>,
+    tail: u64,
+    unpack: UnpackSpeed,
+) -> Option<Duration> {
     let download = match (remaining, rate) {
         (0, _) => Duration::ZERO,
         (_, None | Some(0)) => return None,
         (remaining, Some(rate)) => Duration::from_millis(remaining.saturating_mul(1_000) / rate),
     };
-    Some(download.saturating_add(unpack.time_for(tail)))
+    Some(download.max(slowest.unwrap_or_default()).saturating_add(unpack.time_for(tail)))
 }
 
 #[cfg(test)]
@@ -158,9 +165,15 @@ mod tests {
     #[test]
     fn the_estimate_counts_download_and_unpacking() {
         let speed = UnpackSpeed(10);
-        assert_eq!(eta(100, Some(10), 20, speed), Some(Duration::from_secs(12)));
-        assert_eq!(eta(100, None, 20, speed), None);
-        assert_eq!(eta(0, None, 20, speed), Some(Duration::from_secs(2)));
+        assert_eq!(eta(100, Some(10), None, 20, speed), Some(Duration::from_secs(12)));
+        assert_eq!(eta(100, None, None, 20, speed), None);
+        assert_eq!(eta(0, None, None, 20, speed), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_layer_on_a_slow_connection_of_its_own_sets_the_pace() {
+        let slowest = Some(Duration::from_secs(60));
+        assert_eq!(eta(100, Some(10), slowest, 20, UnpackSpeed(10)), Some(Duration::from_secs(62)));
     }
 
     #[test]

@@ -12,12 +12,12 @@ use super::{
     layer::{Moment, Origin, Track},
     plan::{Document, PlannedLayer, chain_ids},
     rate::{Meter, UnpackSpeed, eta},
-    seen::{Answer, ContentFacts, ImageRecord, Inventory, Lease, LeaseKey, Reference, Resource, SnapshotFacts, Subject},
+    seen::{Answer, ContentFacts, ExtractKey, ImageRecord, Inventory, Lease, LeaseKey, Reference, Resource, SnapshotFacts, Subject},
     verdict::{Remains, judge},
 };
 use crate::{
     image::{Digest, ImageRef},
-    pull::{Ending, Layer, Outcome, Phase, Pull, PullId, TimingSource, Wait},
+    pull::{Ending, Layer, MAX_WAITS, Outcome, Phase, Pull, PullId, TimingSource, Wait, Waited},
     time::Timestamp,
 };
 
@@ -41,6 +41,8 @@ const PROOF_SLACK: Duration = Duration::from_secs(2);
 const LONGEST_UNSEEN: Duration = Duration::from_secs(10);
 /// A wait is told when no byte has come for this long.
 const WAIT_VISIBLE_AFTER: Duration = Duration::from_millis(1_200);
+/// Shorter waits are not worth remembering.
+const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 /// A lease of which nothing has moved for so long belongs to a client that is gone (`ctr` and Docker leave theirs behind).
 const ORPHANED_AFTER: Duration = Duration::from_secs(600);
 
@@ -69,6 +71,10 @@ pub(super) enum Stage {
 
 /// What one pull must know of the others on its node.
 pub(super) trait Around {
+    /// Notes that the asker brings this blob now, whoever did before.
+    fn take(&mut self, digest: &Digest, asker: PullId);
+    /// Whether another pull may have written this image record.
+    fn rivals(&self, asker: PullId, record: &ImageRecord) -> bool;
     /// The pull that brings this blob; the asker, if nobody else claimed it before.
     fn claim(&mut self, digest: &Digest, asker: PullId) -> PullId;
     /// Another pull that is unpacking this chain or fetching this blob now.
@@ -97,7 +103,8 @@ pub(super) struct Watched {
     contents: BTreeSet<Digest>,
     facts: BTreeMap<Digest, ContentFacts>,
     open: BTreeSet<Digest>,
-    extracting: BTreeSet<Digest>,
+    /// Snapshots that are open to receive a layer, by the chain that they become.
+    extracting: BTreeMap<Digest, ExtractKey>,
     chains: BTreeSet<Digest>,
     snapshotter: String,
     documents: BTreeMap<Digest, Document>,
@@ -114,10 +121,15 @@ pub(super) struct Watched {
     record_seen: bool,
     /// Whether its lease holds something that no pull holds.
     strange: bool,
+    /// Whether a layer that it was unpacking was given up.
+    given_up: bool,
     resolved_at: Option<Timestamp>,
     name: Option<ImageRef>,
     records: Vec<ImageRecord>,
     meter: Meter,
+    /// What it waits for now, and what it waited for.
+    waiting: Option<Wait>,
+    waits: Vec<Waited>,
     ending: Option<Ending>,
     /// Asked, answered or not; asked once each.
     asked: BTreeSet<Subject>,
@@ -149,7 +161,7 @@ impl Watched {
             contents: BTreeSet::new(),
             facts: BTreeMap::new(),
             open: BTreeSet::new(),
-            extracting: BTreeSet::new(),
+            extracting: BTreeMap::new(),
             chains: BTreeSet::new(),
             snapshotter: String::new(),
             documents: BTreeMap::new(),
@@ -160,10 +172,13 @@ impl Watched {
             from_record: false,
             record_seen: false,
             strange: false,
+            given_up: false,
             resolved_at: None,
             name: None,
             records: Vec::new(),
             meter: Meter::default(),
+            waiting: None,
+            waits: Vec::new(),
             ending: None,
             asked: BTreeSet::new(),
             pending: BTreeSet::new(),
@@ -259,13 +274,23 @@ impl Watched {
         self.records.push(record);
     }
 
+    /// Notes that a layer that it was unpacking was given up. Usually it failed or was canceled then.
+    pub(super) const fn gives_up(&mut self) {
+        self.given_up = true;
+    }
+
     /// Notes that the event of its image record was seen: the next one is another pull's.
     pub(super) const fn record_is_seen(&mut self) {
         self.record_seen = true;
     }
 
     pub(super) fn is_extracting(&self, chain: &Digest) -> bool {
-        self.extracting.contains(chain)
+        self.extracting.contains_key(chain)
+    }
+
+    /// Whether this very snapshot was open when it was looked at last.
+    pub(super) fn extracts_into(&self, key: &ExtractKey) -> bool {
+        self.extracting.get(key.chain()) == Some(key)
     }
 
     pub(super) fn is_fetching(&self, blob: &Digest) -> bool {
@@ -306,7 +331,7 @@ impl Watched {
                 Resource::Ingest(reference) => references.push(reference),
                 Resource::Extraction { snapshotter, key } => {
                     self.snapshotter.clone_from(snapshotter);
-                    self.extracting.insert(key.chain().clone());
+                    self.extracting.insert(key.chain().clone(), key.clone());
                     if self.name.as_ref().is_none_or(|n| n.tag().is_none()) || around.prepared(key.chain()).is_none() {
                         self.want(Subject::Snapshot { snapshotter: snapshotter.clone(), key: key.as_str().to_owned() });
                     }
@@ -320,7 +345,7 @@ impl Watched {
         }
         self.strange |= other;
         self.open = references.iter().map(|r| r.digest.clone()).collect();
-        self.ingests(&references, inventory, around);
+        self.ingests(&references, inventory, taken_at, around);
         self.classify(other, inventory, taken_at);
         let after = (self.contents.len(), self.chains.len(), self.extracting.clone(), self.open.clone());
         if before != after {
@@ -375,6 +400,9 @@ impl Watched {
 
     /// Says that the lease is gone, or its runtime, since `since`.
     pub(super) fn vanish(&mut self, since: Timestamp, now: Timestamp, runtime_restarted: bool) {
+        if matches!(self.stage, Stage::Candidate | Stage::Live) {
+            self.hold_documents();
+        }
         match self.stage {
             Stage::Candidate if self.contents.is_empty() => self.stage = Stage::Ended { at: now },
             Stage::Dull => self.stage = Stage::Ended { at: now },
@@ -398,7 +426,8 @@ impl Watched {
             self.date_back(around);
         }
         self.fold(now, around);
-        let outcome = judge(self.remains(since, runtime_restarted));
+        let proven = self.records.iter().any(|r| self.proves(r) && !(self.given_up && around.rivals(self.id, r)));
+        let outcome = judge(Remains { proven, ..self.remains(since, runtime_restarted) });
         self.end(outcome, since);
         for layer in &self.layers {
             if let (false, Some((start, _)), Some((end, _))) =
@@ -459,10 +488,12 @@ impl Watched {
         let phase = self.phase();
         let running = self.is_live();
         let wait = if running { self.wait(phase, now, around) } else { None };
+        self.note_wait(wait.clone(), self.ending.as_ref().map_or(now, |e| e.at));
         let rate = self.meter.bytes_per_sec().filter(|_| running && phase == Phase::Downloading);
         let remaining: u64 = self.layers.iter().filter(|l| !l.is_cached()).map(|l| l.planned.size - l.fetched()).sum();
         let tail = self.layers.iter().filter(|l| !l.unpacked && !l.complete).map(|l| l.planned.size).max();
         let tail = tail.unwrap_or_else(|| self.layers.iter().filter(|l| !l.unpacked).map(|l| l.planned.size).sum());
+        let slowest = self.layers.iter().filter_map(Track::remaining_time).max();
         let total_known = self.planned_at.is_some();
         let sequence = self.told.as_ref().map_or(0, |(told, _)| told.sequence + 1);
         let elapsed = now.since(self.created_at).as_millis();
@@ -475,13 +506,14 @@ impl Watched {
             snapshotter: self.snapshotter.clone(),
             phase,
             wait,
+            waits: self.waits.clone(),
             ending: self.ending.clone(),
             started_at: self.created_at,
             resolved_at: self.resolved_at,
             observed_at: now,
             total_known,
             bytes_per_sec: rate,
-            eta: if running && total_known { eta(remaining, rate, tail, speed) } else { None },
+            eta: if running && total_known { eta(remaining, rate, slowest, tail, speed) } else { None },
             layers,
         }
     }
@@ -510,6 +542,13 @@ impl Watched {
         if self.contents.insert(digest.clone()) && !self.facts.contains_key(&digest) {
             self.want_again(Subject::Content(digest));
         }
+    }
+
+    /// Takes documents that were being written for written: what followed may have happened between two looks.
+    fn hold_documents(&mut self) {
+        let is_layer = |digest: &Digest| self.layers.iter().any(|layer| layer.planned.digest == *digest);
+        let documents: Vec<_> = self.open.iter().filter(|digest| !is_layer(digest)).cloned().collect();
+        documents.into_iter().for_each(|digest| self.hold(digest));
     }
 
     /// Everything that may prove how it ended, or say when what happened.
@@ -541,7 +580,7 @@ impl Watched {
 
 /// What it learns.
 impl Watched {
-    fn ingests(&mut self, references: &[&Reference], inventory: &Inventory, around: &mut impl Around) {
+    fn ingests(&mut self, references: &[&Reference], inventory: &Inventory, now: Timestamp, around: &mut impl Around) {
         for ingest in inventory.ingests.iter().filter(|i| references.contains(&&i.reference)) {
             let digest = &ingest.reference.digest;
             if self.planned_at.is_none()
@@ -552,10 +591,11 @@ impl Watched {
                 self.layers.push(Track::new(planned, None));
             }
             if let Some(layer) = self.layers.iter_mut().find(|l| l.planned.digest == *digest) {
-                around.claim(digest, self.id);
+                around.take(digest, self.id);
                 layer.origin = Origin::Ours;
                 layer.opened_at = layer.opened_at.or(Some(ingest.started_at));
                 layer.wrote(ingest.offset);
+                layer.meter.note(layer.offset, now);
             }
         }
     }
@@ -572,7 +612,7 @@ impl Watched {
         {
             self.learn_name(source.clone());
         }
-        if self.is_explored() {
+        if self.is_explored() && !is_layer {
             self.contents.insert(digest.clone());
         }
         self.facts.insert(digest.clone(), facts);
@@ -719,6 +759,7 @@ impl Watched {
     /// Brings every layer up to what is known.
     fn fold(&mut self, now: Timestamp, around: &mut impl Around) {
         let mut unknown_times = Vec::new();
+        let is_ending = matches!(self.stage, Stage::Ending { .. });
         for layer in &mut self.layers {
             let digest = &layer.planned.digest;
             let held = self.contents.contains(digest);
@@ -729,7 +770,7 @@ impl Watched {
                         layer.origin = Origin::Here;
                     }
                 }
-                Some(facts) if held || matches!(self.stage, Stage::Ending { .. }) => {
+                Some(facts) if held || (is_ending && around.claim(digest, self.id) == self.id) => {
                     layer.complete = true;
                     if layer.origin == Origin::Unknown {
                         layer.origin = if around.claim(digest, self.id) == self.id { Origin::Ours } else { Origin::Theirs };
@@ -740,7 +781,7 @@ impl Watched {
                 Some(_) | None => {}
             }
             let Some(chain) = &layer.chain else { continue };
-            layer.extracting = self.extracting.contains(chain);
+            layer.extracting = self.extracting.contains_key(chain);
             if self.chains.contains(chain) || self.snapshots.contains_key(chain.as_str()) {
                 layer.unpacked = true;
                 layer.extracting = false;
@@ -831,6 +872,22 @@ impl Watched {
         }
     }
 
+    /// Remembers a wait that is over. A stall that turns out to be a wait for something is the same stretch, told better.
+    fn note_wait(&mut self, wait: Option<Wait>, now: Timestamp) {
+        let same = |a: &Wait, b: &Wait| a.as_str() == b.as_str() && a.since() == b.since();
+        let over = match (&self.waiting, &wait) {
+            (Some(was), Some(is)) if same(was, is) || was.since() == is.since() => None,
+            (was, _) => was.clone(),
+        };
+        let long_enough = |was: &Wait| now.since(was.since()) >= SHORTEST_WAIT;
+        if let Some(was) = over.filter(long_enough)
+            && self.waits.len() < MAX_WAITS
+        {
+            self.waits.push(Waited { wait: was, until: now });
+        }
+        self.waiting = wait;
+    }
+
     fn wait_for_bytes(&self, since: Timestamp, quiet: Duration, asleep: bool, around: &impl Around) -> Option<Wait> {
         if asleep && quiet >= WAIT_VISIBLE_AFTER && around.others_move(self.id) {
             Some(Wait::DownloadSlot { since })
@@ -845,7 +902,7 @@ impl Watched {
         let fetching = || self.layers.iter().filter(|l| !l.is_cached());
         let last = self.meter.last_progress().or(self.planned_at).unwrap_or(self.created_at);
         Remains {
-            proven: self.records.iter().any(|r| self.proves(r)),
+            proven: false,
             runtime_restarted,
             planned: self.planned_at.is_some(),
             had_to_fetch: fetching().next().is_some(),

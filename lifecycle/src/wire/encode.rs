@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     names,
-    pull::{Ending, Interval, Layer, Node, NodeReport, Outcome, Pull, Wait},
+    pull::{Ending, Interval, Layer, MAX_WAITS, Node, NodeReport, Outcome, Pull, Wait, Waited},
     time::Timestamp,
 };
 
@@ -79,6 +79,7 @@ fn pull_record(event: Event, pull: &Pull) -> LogRecord {
     if let Some(wait) = &pull.wait {
         wait_attributes(&mut attributes, wait);
     }
+    waited_attributes(&mut attributes, &pull.waits[..pull.waits.len().min(MAX_WAITS)]);
     if let Some(rate) = pull.bytes_per_sec {
         attributes.bytes(names::PULL_BYTES_PER_SEC, rate);
     }
@@ -137,6 +138,23 @@ fn wait_attributes(attributes: &mut Attributes, wait: &Wait) {
         attributes.whole(names::PULL_WAIT_HOLDER, &holder.to_string());
         attributes.whole(names::PULL_WAIT_LAYER, layer.as_str());
     }
+}
+
+/// Waits that are over; nothing is said where there were none.
+fn waited_attributes(attributes: &mut Attributes, waits: &[Waited]) {
+    if waits.is_empty() {
+        return;
+    }
+    let lock = |waited: &Waited| match &waited.wait {
+        Wait::LayerLock { holder, layer, .. } => (holder.to_string(), layer.to_string()),
+        Wait::DownloadSlot { .. } | Wait::Stalled { .. } | Wait::Retrying { .. } => (String::new(), String::new()),
+    };
+    let (holders, layers): (Vec<_>, Vec<_>) = waits.iter().map(lock).unzip();
+    attributes.texts(names::WAITS_KIND, waits.iter().map(|waited| waited.wait.as_str()));
+    attributes.ints(names::WAITS_SINCE, waits.iter().map(|waited| waited.wait.since().as_nanos()));
+    attributes.ints(names::WAITS_UNTIL, waits.iter().map(|waited| waited.until.as_nanos()));
+    attributes.texts(names::WAITS_HOLDER, holders.iter().map(String::as_str));
+    attributes.texts(names::WAITS_LAYER, layers.iter().map(String::as_str));
 }
 
 fn layer_attributes(attributes: &mut Attributes, layers: &[Layer]) {

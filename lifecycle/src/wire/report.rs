@@ -13,7 +13,10 @@ use super::{
 use crate::{
     image::{Digest, ImageRef},
     names,
-    pull::{Ending, Failure, Interval, Layer, LayerState, Node, NodeReport, Outcome, Pull, PullId, Report, TimingSource, Wait},
+    pull::{
+        Ending, Failure, Interval, Layer, LayerState, MAX_WAITS, Node, NodeReport, Outcome, Pull, PullId, Report, TimingSource,
+        Wait, Waited,
+    },
     time::Timestamp,
 };
 
@@ -103,6 +106,7 @@ fn pull(id: PullId, observed_at: Timestamp, attributes: &Attributes<'_>) -> Resu
         snapshotter: text(names::SNAPSHOTTER)?.unwrap_or_default(),
         phase: required(names::PULL_PHASE, attributes.parsed(names::PULL_PHASE, Reason::UnknownWord)?)?,
         wait: wait(attributes)?,
+        waits: waits(attributes)?,
         ending: ending(attributes)?,
         started_at: required(names::PULL_STARTED_AT, attributes.time(names::PULL_STARTED_AT)?)?,
         resolved_at: attributes.time(names::PULL_RESOLVED_AT)?,
@@ -145,17 +149,56 @@ fn ending(attributes: &Attributes<'_>) -> Result<Option<Ending>, Refusal> {
 fn wait(attributes: &Attributes<'_>) -> Result<Option<Wait>, Refusal> {
     let Some(kind) = attributes.any_text(names::PULL_WAIT)? else { return Ok(None) };
     let since = required(names::PULL_WAIT_SINCE, attributes.time(names::PULL_WAIT_SINCE)?)?;
-    Ok(Some(match kind {
+    let lock = || {
+        let holder = required(names::PULL_WAIT_HOLDER, attributes.parsed(names::PULL_WAIT_HOLDER, Reason::BadId)?)?;
+        let layer = required(names::PULL_WAIT_LAYER, attributes.parsed(names::PULL_WAIT_LAYER, Reason::BadDigest)?)?;
+        Ok((holder, layer))
+    };
+    wait_of(kind, since, lock, names::PULL_WAIT).map(Some)
+}
+
+fn waits(attributes: &Attributes<'_>) -> Result<Vec<Waited>, Refusal> {
+    if attributes.get(names::WAITS_KIND).is_none() {
+        return Ok(Vec::new());
+    }
+    let kinds = attributes.texts(names::WAITS_KIND)?;
+    let count = kinds.len();
+    if count > MAX_WAITS {
+        return Err(Refusal::new(Reason::TooMany, names::WAITS_KIND));
+    }
+    let since = of_length(count, names::WAITS_SINCE, attributes.ints(names::WAITS_SINCE)?)?;
+    let until = of_length(count, names::WAITS_UNTIL, attributes.ints(names::WAITS_UNTIL)?)?;
+    let holders = of_length(count, names::WAITS_HOLDER, attributes.texts(names::WAITS_HOLDER)?)?;
+    let layers = of_length(count, names::WAITS_LAYER, attributes.texts(names::WAITS_LAYER)?)?;
+    let one = |i: usize| {
+        let lock = || {
+            let holder = holders[i].parse().map_err(|_| Refusal::new(Reason::BadId, names::WAITS_HOLDER))?;
+            let layer = layers[i].parse().map_err(|_| Refusal::new(Reason::BadDigest, names::WAITS_LAYER))?;
+            Ok((holder, layer))
+        };
+        let wait = wait_of(kinds[i], time(names::WAITS_SINCE, since[i])?, lock, names::WAITS_KIND)?;
+        Ok(Waited { wait, until: time(names::WAITS_UNTIL, until[i])? })
+    };
+    (0..count).map(one).collect()
+}
+
+/// A wait of this kind; `lock` says what a `layer_lock` is about.
+fn wait_of(
+    kind: &str,
+    since: Timestamp,
+    lock: impl FnOnce() -> Result<(PullId, Digest), Refusal>,
+    name: &'static str,
+) -> Result<Wait, Refusal> {
+    Ok(match kind {
         "download_slot" => Wait::DownloadSlot { since },
         "stalled" => Wait::Stalled { since },
         "retrying" => Wait::Retrying { since },
-        "layer_lock" => Wait::LayerLock {
-            since,
-            holder: required(names::PULL_WAIT_HOLDER, attributes.parsed(names::PULL_WAIT_HOLDER, Reason::BadId)?)?,
-            layer: required(names::PULL_WAIT_LAYER, attributes.parsed(names::PULL_WAIT_LAYER, Reason::BadDigest)?)?,
-        },
-        _ => return Err(Refusal::new(Reason::UnknownWord, names::PULL_WAIT)),
-    }))
+        "layer_lock" => {
+            let (holder, layer) = lock()?;
+            Wait::LayerLock { since, holder, layer }
+        }
+        _ => return Err(Refusal::new(Reason::UnknownWord, name)),
+    })
 }
 
 fn layers(attributes: &Attributes<'_>) -> Result<Vec<Layer>, Refusal> {

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     image::Digest,
     names,
-    pull::{Ending, Failure, Interval, Layer, LayerState, Node, Outcome, Phase, Pull, TimingSource},
+    pull::{Ending, Failure, Interval, Layer, LayerState, MAX_WAITS, Node, Outcome, Phase, Pull, TimingSource, Wait, Waited},
     time::Timestamp,
 };
 
@@ -27,10 +27,11 @@ pub(super) const ROOT: &str = "root";
 const RESOLVE: &str = "resolve";
 const DOWNLOAD: &str = "download";
 const UNPACK: &str = "unpack";
+const WAIT: &str = "wait";
 
 /// The trace of a pull that ended, as the bytes of one `ExportTraceServiceRequest`; `None` while it runs and when it was lost.
 ///
-/// Spans: `pull image`; `resolve image`; `download layer` for each layer that this pull fetched; `unpack layer` for each that was unpacked.
+/// Spans: `pull image`; `resolve image`; one for each stretch of waiting; `download layer` for each layer that this pull fetched; `unpack layer` for each that was unpacked.
 /// Every span starts before it ends and lies within the root. A time that had to be guessed makes its span's timing `inferred`; a layer
 /// about whose times nothing is known has no span.
 pub fn spans(node: &Node, agent_version: &str, pull: &Pull) -> Option<Vec<u8>> {
@@ -53,7 +54,7 @@ struct Trace<'a> {
 /// What makes one child of the root.
 struct Child<'a> {
     name: &'static str,
-    role: &'static str,
+    role: &'a str,
     kind: SpanKind,
     layer: Option<&'a Digest>,
     times: Interval,
@@ -65,6 +66,7 @@ impl Trace<'_> {
     fn spans(&self) -> Vec<Span> {
         let mut spans = vec![self.root()];
         spans.extend(self.resolve());
+        spans.extend(self.pull.waits.iter().take(MAX_WAITS).map(|waited| self.wait(waited)));
         let mut seen = BTreeSet::new();
         for (index, layer) in self.pull.layers.iter().enumerate().take(MAX_LAYERS) {
             // An image may list a blob twice; it is fetched and named once.
@@ -112,6 +114,31 @@ impl Trace<'_> {
             failed,
             attributes,
         }))
+    }
+
+    /// A stretch in which no byte moved, and why.
+    fn wait(&self, waited: &Waited) -> Span {
+        let since = waited.wait.since();
+        let mut attributes = Attributes::default();
+        attributes.whole(names::PULL_WAIT, waited.wait.as_str());
+        let name = match &waited.wait {
+            Wait::LayerLock { holder, layer, .. } => {
+                attributes.whole(names::PULL_WAIT_HOLDER, &holder.to_string());
+                attributes.whole(names::PULL_WAIT_LAYER, layer.as_str());
+                names::SPAN_WAIT_LAYER
+            }
+            Wait::DownloadSlot { .. } => names::SPAN_WAIT_SLOT,
+            Wait::Stalled { .. } | Wait::Retrying { .. } => names::SPAN_STALL,
+        };
+        self.child(Child {
+            name,
+            role: &format!("{WAIT} {} {}", waited.wait.as_str(), since.as_nanos()),
+            kind: SpanKind::Internal,
+            layer: None,
+            times: Interval { start: Some(since), end: Some(waited.until), source: TimingSource::Poll },
+            failed: false,
+            attributes,
+        })
     }
 
     fn download(&self, index: usize, layer: &Layer) -> Option<Span> {

@@ -112,6 +112,16 @@ impl History {
         )
     }
 
+    /// Whether the agent may miss events, which are only told to those who listen, or look too seldom to know what they mean.
+    pub(super) fn misses_events(&self) -> bool {
+        self.bad_luck.event_lost > 0
+            || self.bad_luck.survey_delay > 0
+            || self.bad_luck.event_delay > 0
+            || self.node.crash.is_some()
+            || !self.node.breaks.is_empty()
+            || !self.agent_restarts.is_empty()
+    }
+
     pub(super) fn build_images(&self) -> Vec<Image> {
         let sized = |layers: &[u8]| layers.iter().map(|n| (*n, self.sizes[usize::from(*n)])).collect::<Vec<_>>();
         self.images.iter().enumerate().map(|(i, (layers, index))| Image::new(i, &sized(layers), *index)).collect()

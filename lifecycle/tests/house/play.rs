@@ -83,7 +83,7 @@ impl<'a> House<'a> {
             breaks,
             channel: Channel::default(),
             board: Board::new(Limits::default()),
-            truth: Truth::new(if history.node.uid_given { "the-node" } else { "the-runtime" }),
+            truth: Truth::new(if history.node.uid_given { "the-node" } else { "the-runtime" }, history.misses_events()),
         };
         house.start_agent();
         house

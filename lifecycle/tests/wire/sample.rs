@@ -6,7 +6,7 @@ use lifecycle::{
     image::{Digest, ImageRef},
     pull::{
         Ending, ErrorClass, Failure, Interval, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId, TimingSource,
-        Wait,
+        Wait, Waited,
     },
     time::Timestamp,
 };
@@ -58,6 +58,7 @@ pub(crate) fn downloading() -> Pull {
         snapshotter: "overlayfs".into(),
         phase: Phase::Downloading,
         wait: None,
+        waits: Vec::new(),
         ending: None,
         started_at: at(0),
         resolved_at: Some(at(350)),
@@ -103,6 +104,10 @@ pub(crate) fn ready() -> Pull {
         layer.unpack = Interval { start: Some(at(unpacked.0)), end: Some(at(unpacked.1)), source: TimingSource::Event };
     }
     pull.layers[2].download.end = Some(at(2_600));
+    let holder = PullId::derive("0a6b2c1e-7d6f-4a53-9f0c-3f1f6f5f2f11", "k8s.io", "lease-0", at(0));
+    let lock = Wait::LayerLock { since: at(400), holder, layer: Digest::of(b"base") };
+    pull.waits =
+        vec![Waited { wait: lock, until: at(600) }, Waited { wait: Wait::Stalled { since: at(2_000) }, until: at(2_500) }];
     pull.ending = Some(Ending { outcome: Outcome::Ready, at: at(4_000), source: TimingSource::Event });
     pull.observed_at = at(4_010);
     pull
@@ -162,12 +167,13 @@ pub(crate) fn any_heartbeat() -> impl Strategy<Value = NodeReport> {
 /// Any pull within the bounds, plausible or not.
 pub(crate) fn any_pull() -> impl Strategy<Value = Pull> {
     let identity = (id(), 0..=i64::MAX as u64, "\\PC{0,40}", option::of(image()), option::of(digest()), "\\PC{0,40}");
-    let state = (select(Phase::ALL.to_vec()), option::of(wait()), option::of(ending()));
+    let waited = (wait(), time()).prop_map(|(wait, until)| Waited { wait, until });
+    let state = (select(Phase::ALL.to_vec()), option::of(wait()), vec(waited, 0..4), option::of(ending()));
     let times = (time(), option::of(time()), time());
     let progress = (any::<bool>(), option::of(0..=1_u64 << 60), option::of((0..=i64::MAX as u64).prop_map(Duration::from_nanos)));
     (identity, state, times, progress, vec(layer(), 0..6)).prop_map(|(identity, state, times, progress, layers)| {
         let (id, sequence, namespace, image, digest, snapshotter) = identity;
-        let (phase, wait, ending) = state;
+        let (phase, wait, waits, ending) = state;
         let (started_at, resolved_at, observed_at) = times;
         let (total_known, bytes_per_sec, eta) = progress;
         Pull {
@@ -179,6 +185,7 @@ pub(crate) fn any_pull() -> impl Strategy<Value = Pull> {
             snapshotter,
             phase,
             wait,
+            waits,
             ending,
             started_at,
             resolved_at,

@@ -49,6 +49,8 @@ fn a_pull_that_is_ready_has_a_span_for_everything_it_did_and_no_status() {
         [
             names::SPAN_PULL,
             names::SPAN_RESOLVE,
+            names::SPAN_WAIT_LAYER,
+            names::SPAN_STALL,
             names::SPAN_DOWNLOAD,
             names::SPAN_UNPACK,
             names::SPAN_DOWNLOAD,
@@ -91,7 +93,7 @@ fn a_canceled_pull_is_no_error() {
 
 #[test]
 fn times_that_are_not_known_are_guessed_and_marked_or_left_out() {
-    let mut pull = ready();
+    let mut pull = Pull { waits: Vec::new(), ..ready() };
     pull.layers[1].download = Interval { start: None, end: Some(at(900)), source: TimingSource::Record };
     pull.layers[1].unpack = Interval::default();
     pull.layers[2].download = Interval::default();

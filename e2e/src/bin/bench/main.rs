@@ -25,6 +25,9 @@ use crate::usage::{Memory, Rate, Usage};
 /// How long everything may settle before a stretch is measured.
 const WARM_UP: Duration = Duration::from_secs(10);
 
+/// A stretch that is shorter holds no heartbeat of the agent, so its result says too little.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
 /// Stretches without and with an agent, alternating.
 const PAIRS: u32 = 2;
 
@@ -89,6 +92,12 @@ fn agent_idle(seconds: u32, results: &Path) -> ExitCode {
     drop(containerd.ctr(&["namespaces", "create", "k8s.io"]));
     let collector = Collector::start(&[]);
     let stretch = Duration::from_secs(seconds.max(PAIRS).into()) / PAIRS;
+    if stretch < HEARTBEAT {
+        say(format!(
+            "Stretches of {} s hold no heartbeat of the agent: good for trying this out, not for a result.",
+            stretch.as_secs()
+        ));
+    }
     let mut idle = Idle { alone: Vec::new(), watched: Vec::new(), agent: Vec::new(), memory: None };
     for pair in 1..=PAIRS {
         say(format!("pair {pair} of {PAIRS}: containerd {version} alone for {} s ...", stretch.as_secs()));
