@@ -60,7 +60,7 @@ fn a_pull_that_is_ready_has_a_span_for_everything_it_did_and_no_status() {
     assert!(spans.iter().all(|span| span["status"].is_null()), "success is not claimed, only not denied");
     assert!(spans.iter().all(|span| attribute(span, names::ERROR_TYPE).is_none()));
     assert_eq!(times(&spans[0]), (at(0).as_nanos(), at(4_000).as_nanos()));
-    assert_eq!(times(&spans[4]), (at(410).as_nanos(), at(2_600).as_nanos()));
+    assert_eq!(times(&spans[6]), (at(410).as_nanos(), at(2_600).as_nanos()));
 }
 
 #[test]
