@@ -35,6 +35,7 @@ pub(crate) struct Outbox {
     waiting: Mutex<Waiting>,
     filled: Notify,
     recovered: Notify,
+    emptied: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +43,8 @@ struct Waiting {
     running: BTreeMap<PullId, (Event, Pull)>,
     ended: VecDeque<Last>,
     node: Option<NodeReport>,
+    /// Whether a batch was taken and neither delivered nor put back.
+    under_way: bool,
     dropped_progress: u64,
     dropped_outcomes: u64,
 }
@@ -95,8 +98,18 @@ impl Outbox {
         self.recovered.notified().await;
     }
 
-    /// Whether everything was delivered.
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Resolves when everything was delivered.
+    pub(crate) async fn emptied(&self) {
+        while !self.is_empty() || self.is_under_way() {
+            self.emptied.notified().await;
+        }
+    }
+
+    fn is_under_way(&self) -> bool {
+        self.lock().under_way
+    }
+
+    fn is_empty(&self) -> bool {
         let waiting = self.lock();
         waiting.running.is_empty() && waiting.ended.is_empty() && waiting.node.is_none()
     }
@@ -118,12 +131,14 @@ impl Outbox {
             running.extend(waiting.running.pop_first().map(|(_, item)| item));
         }
         let node = waiting.node.take();
-        (node.is_some() || !running.is_empty() || !ended.is_empty()).then_some(Batch { node, running, ended })
+        waiting.under_way = node.is_some() || !running.is_empty() || !ended.is_empty();
+        waiting.under_way.then_some(Batch { node, running, ended })
     }
 
     /// Puts back what was not delivered, behind nothing newer.
     fn put_back(&self, batch: Batch) {
         let mut waiting = self.lock();
+        waiting.under_way = false;
         let Batch { node, running, ended } = batch;
         waiting.node = waiting.node.take().or(node);
         for (event, pull) in running {
@@ -140,6 +155,11 @@ impl Outbox {
             waiting.ended.pop_front();
             waiting.dropped_outcomes += 1;
         }
+    }
+
+    fn delivered(&self) {
+        self.lock().under_way = false;
+        self.emptied.notify_one();
     }
 
     fn refused(&self, progress: u64, outcomes: u64) {
@@ -163,6 +183,7 @@ pub(crate) async fn deliver(outbox: Arc<Outbox>, client: Client, node: impl Fn()
         };
         match send(&outbox, &client, &node(), agent_version, &mut batch).await {
             Ok(()) => {
+                outbox.delivered();
                 if backoff.failures() > 0 {
                     tracing::info!("the receiver answers again");
                     outbox.recovered.notify_one();

@@ -26,9 +26,11 @@ use std::{
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use lifecycle::{
+    pull::Node,
     time::{Anchor, Timestamp},
     track::{Output, Pace, Question, Runtime, Seen, Tracker},
 };
+use tokio::net::TcpListener;
 
 use self::{
     config::Config,
@@ -36,7 +38,6 @@ use self::{
     export::Outbox,
     health::Health,
 };
-use tokio::net::TcpListener;
 
 /// Questions that are on their way to containerd at the same time.
 const MAX_INQUIRIES: usize = 8;
@@ -59,15 +60,13 @@ pub async fn run(config: Config, probes: Option<TcpListener>, shutdown: impl Fut
     let version = env!("CARGO_PKG_VERSION");
     let pace = Pace { idle: IDLE_UNWATCHED, active: config.interval / 2 };
     let mut tracker = Tracker::new(config.node.clone(), version, pace);
-    let outbox = Arc::new(Outbox::default());
-    let speaker = Arc::new(Mutex::new(tracker.node().clone()));
-    let who = Arc::clone(&speaker);
-    let node = move || who.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let voice = Voice::new(tracker.node());
+    let (outbox, node) = (Arc::clone(&voice.outbox), Arc::clone(&voice.node));
+    let node = move || node.lock().unwrap_or_else(PoisonError::into_inner).clone();
     tracing::info!(endpoint = config.endpoint.origin(), node = %config.node.name, version, "sending");
     let client = otlp::Client::new(config.endpoint.clone());
-    let health = Arc::new(Health::default());
     if let Some(listener) = probes {
-        tokio::spawn(health::serve(listener, Arc::clone(&health)));
+        tokio::spawn(health::serve(listener, Arc::clone(&voice.health)));
     }
     let mut delivery = pin!(export::deliver(Arc::clone(&outbox), client, node, version));
     let mut shutdown = pin!(shutdown);
@@ -75,17 +74,7 @@ pub async fn run(config: Config, probes: Option<TcpListener>, shutdown: impl Fut
     let mut questions = VecDeque::new();
     loop {
         let now = clock.now(tracker.is_active());
-        while let Some(output) = tracker.poll() {
-            match output {
-                Output::Ask(question) => questions.push_back(question),
-                Output::Pull { first, pull } => outbox.pull(first, *pull),
-                Output::Node(report) => {
-                    health.runtime(report.runtime_reachable);
-                    report.node.clone_into(&mut speaker.lock().unwrap_or_else(PoisonError::into_inner));
-                    outbox.node(report);
-                }
-            }
-        }
+        voice.hand_out(&mut tracker, &mut questions);
         link.ask(&mut questions, &tracker, now);
         let deadline = [tracker.next_deadline(), link.deadline()].into_iter().flatten().min();
         let pause = deadline.map(|at| at.since(now));
@@ -111,15 +100,39 @@ pub async fn run(config: Config, probes: Option<TcpListener>, shutdown: impl Fut
         }
     }
     tracing::info!("stopping");
-    let emptied = async {
-        while !outbox.is_empty() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
     tokio::select! {
         () = delivery => {}
-        () = emptied => {}
+        () = outbox.emptied() => {}
         () = tokio::time::sleep(LAST_WORDS) => tracing::warn!("stopping with reports that could not be delivered"),
+    }
+}
+
+/// Where the tracker's words go.
+struct Voice {
+    outbox: Arc<Outbox>,
+    health: Arc<Health>,
+    /// Who speaks; changes when the runtime says its version.
+    node: Arc<Mutex<Node>>,
+}
+
+impl Voice {
+    fn new(node: &Node) -> Self {
+        Self { outbox: Arc::default(), health: Arc::default(), node: Arc::new(Mutex::new(node.clone())) }
+    }
+
+    /// Takes everything that the tracker has to say and to ask.
+    fn hand_out(&self, tracker: &mut Tracker, questions: &mut VecDeque<Question>) {
+        while let Some(output) = tracker.poll() {
+            match output {
+                Output::Ask(question) => questions.push_back(question),
+                Output::Pull { first, pull } => self.outbox.pull(first, *pull),
+                Output::Node(report) => {
+                    self.health.runtime(report.runtime_reachable);
+                    report.node.clone_into(&mut self.node.lock().unwrap_or_else(PoisonError::into_inner));
+                    self.outbox.node(report);
+                }
+            }
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
     let mut tally = Tally::default();
     let tests = step("tests", || {
         let all = ["test", "--workspace", "--exclude", "e2e", "--all-features", "--no-fail-fast"];
-        tally.follow(repo.cargo(&all))
+        tally.follow(repo.cargo(&all), |line| say(line))
     });
     let live = if args.no_live {
         say("== live tests: left out by --no-live");
@@ -41,7 +41,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
         step("live tests", || {
             build::binaries(repo, Profile::Dev)?;
             let all = ["test", "--package", "e2e", "--no-fail-fast", "--", "--test-threads=2"];
-            tally.follow(repo.cargo(&all))
+            tally.follow(repo.cargo(&all), |line| say(line))
         })
     };
     for line in tally.summary() {
@@ -61,9 +61,9 @@ struct Tally {
 }
 
 impl Tally {
-    /// Runs a test command, shows all its output as it comes and keeps count. What the live tests skip is on stderr, past the test
+    /// Runs a test command, shows each line of its output as it comes and keeps count. What the live tests skip is on stderr, past the test
     /// harness, which hides the output of tests that pass.
-    fn follow(&mut self, mut command: Command) -> anyhow::Result<()> {
+    fn follow(&mut self, mut command: Command, mut show: impl FnMut(&str)) -> anyhow::Result<()> {
         let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
         command.stdout(writer.try_clone()?).stderr(writer);
         let mut child = command.spawn().context("cannot start cargo")?;
@@ -72,7 +72,7 @@ impl Tally {
         for line in BufReader::new(reader).split(b'\n') {
             let line = line?;
             let line = String::from_utf8_lossy(&line);
-            say(&line);
+            show(&line);
             self.read(&line);
         }
         let status = child.wait()?;
@@ -134,7 +134,9 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         let mut tally = Tally::default();
-        assert!(tally.follow(command).is_err());
+        let mut shown = 0;
+        assert!(tally.follow(command, |_| shown += 1).is_err());
+        assert_eq!(shown, 2);
         assert_eq!((tally.passed, tally.skipped), (2, vec!["SKIPPED b: needs root".to_owned()]));
     }
 }

@@ -81,7 +81,6 @@ impl Selection {
 
 /// Why containerd could not be reached; says what to do about it.
 #[derive(Debug, Error)]
-#[expect(clippy::module_name_repetitions, reason = "the operation is connecting")]
 pub enum ConnectError {
     /// There is no such file.
     #[error("there is no socket at {0}: is containerd running, and is PULLTRACE_CONTAINERD_SOCKET right?")]
@@ -105,6 +104,19 @@ pub enum ConnectError {
         /// What it said.
         reason: String,
     },
+}
+
+impl ConnectError {
+    fn of(path: &Path, error: &io::Error) -> Self {
+        let path = path.to_owned();
+        if error.kind() == io::ErrorKind::NotFound {
+            Self::Missing(path)
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            Self::Denied(path)
+        } else {
+            Self::Silent { path, reason: error.to_string() }
+        }
+    }
 }
 
 /// containerd's events, already translated. Must always be drained: containerd keeps what is not read in its own memory. Ends when the
@@ -134,12 +146,7 @@ impl Client {
     pub async fn connect(socket: &Path) -> Result<(Self, Runtime), ConnectError> {
         let path = socket.to_owned();
         // Looked at first, because the transport would only say "transport error".
-        let probe = UnixStream::connect(&path).await.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => ConnectError::Missing(path.clone()),
-            io::ErrorKind::PermissionDenied => ConnectError::Denied(path.clone()),
-            _ => ConnectError::Silent { path: path.clone(), reason: error.to_string() },
-        })?;
-        drop(probe);
+        drop(UnixStream::connect(&path).await.map_err(|error| ConnectError::of(&path, &error))?);
         let silent = |reason: String| ConnectError::Silent { path: socket.to_owned(), reason };
         let target = path.clone();
         // The URI names nothing: the connector always opens the socket.
@@ -151,9 +158,13 @@ impl Client {
             .await
             .map_err(|error| silent(error.to_string()))?;
         let client = Self { channel };
-        let runtime = client.runtime().await.map_err(|status| match status.code() {
-            Code::Unimplemented => ConnectError::Foreign { path: socket.to_owned(), reason: status.message().to_owned() },
-            _ => silent(status.message().to_owned()),
+        let runtime = client.runtime().await.map_err(|status| {
+            let reason = status.message().to_owned();
+            if status.code() == Code::Unimplemented {
+                ConnectError::Foreign { path: socket.to_owned(), reason }
+            } else {
+                silent(reason)
+            }
         })?;
         Ok((client, runtime))
     }

@@ -327,7 +327,9 @@ impl Tracker {
             }
             with(watched, memory, &key, now, |w, around| match w.stage {
                 Stage::Candidate | Stage::Live => w.survey(lease, inventory, survey.taken_at, around),
-                Stage::Ending { .. } | Stage::Ended { .. } | Stage::Dull => w.still_there(survey.taken_at),
+                Stage::Ended { .. } | Stage::Dull => w.still_there(survey.taken_at),
+                // The leftover of a runtime that is no more says nothing about when the pull was alive.
+                Stage::Ending { .. } => {}
             });
         }
         for (key, w) in watched.iter_mut().filter(|(key, _)| !present.contains(key)) {
@@ -402,7 +404,7 @@ impl Tracker {
         let due = |r: &Loose| now >= r.due_at(self.surveys.taken_at);
         let keys: Vec<_> = self.records.iter().filter(|(_, r)| due(r)).map(|(k, _)| k.clone()).collect();
         let mut due: Vec<_> = keys.into_iter().filter_map(|key| self.records.remove(&key).map(|loose| (key, loose))).collect();
-        let by_digest = |r: &Loose| r.record.as_ref().and_then(|r| r.name.as_ref()).is_none_or(|n| n.tag().is_none());
+        let by_digest = |r: &Loose| !r.record.as_ref().is_some_and(ImageRecord::is_by_tag);
         due.sort_by_key(|(_, loose)| (by_digest(loose), loose.at));
         for (key, loose) in due {
             let second_name = by_digest(&loose);
@@ -592,7 +594,9 @@ impl Memory {
     fn chain(&mut self, namespace: &str, chain: &Digest) -> &mut Chain {
         if self.chains.len() >= MAX_CHAINS {
             let oldest = self.chains.iter().min_by_key(|(_, c)| c.newest()).map(|(k, _)| k.clone());
-            oldest.into_iter().for_each(|key| drop(self.chains.remove(&key)));
+            if let Some(oldest) = oldest {
+                self.chains.remove(&oldest);
+            }
         }
         self.chains.entry((namespace.to_owned(), chain.clone())).or_default()
     }

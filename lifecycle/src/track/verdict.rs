@@ -52,24 +52,18 @@ pub(super) fn judge(remains: Remains) -> Outcome {
     let failed = |class, message: &str| Outcome::Failed(Failure { class, message: message.to_owned() });
     match remains {
         Remains { proven: true, .. } => Outcome::Ready,
-        Remains { runtime_restarted: true, .. } => {
-            failed(ErrorClass::RuntimeUnavailable, "containerd stopped while the pull was running")
-        }
+        Remains { runtime_restarted: true, .. } => failed(ErrorClass::RuntimeUnavailable, "containerd stopped"),
         Remains { held_up: true, .. } => Outcome::Canceled,
-        Remains { planned: false, .. } => {
-            failed(ErrorClass::Other, "ended before a manifest arrived; containerd does not say why")
-        }
+        Remains { planned: false, .. } => failed(ErrorClass::Other, "no manifest came; containerd does not say why"),
         Remains { full_but_uncommitted: true, .. } => {
-            failed(ErrorClass::DigestMismatch, "all bytes of a layer arrived and containerd did not accept them")
+            failed(ErrorClass::DigestMismatch, "the bytes of a layer do not match its digest")
         }
-        Remains { all_complete: true, .. } => {
-            failed(ErrorClass::Unpack, "all layers arrived and the image was not unpacked to its end")
-        }
+        Remains { all_complete: true, .. } => failed(ErrorClass::Unpack, "the layers arrived but were not all unpacked"),
         Remains { silence, any_byte: true, .. } if silence >= PROGRESS_TIMEOUT => {
             failed(ErrorClass::Timeout, "no byte arrived for so long that containerd gave up")
         }
         Remains { any_byte: false, had_to_fetch: true, .. } => {
-            failed(ErrorClass::Other, "ended before a byte of a layer arrived; containerd does not say why")
+            failed(ErrorClass::Other, "no byte of a layer came; containerd does not say why")
         }
         Remains { .. } => Outcome::Canceled,
     }

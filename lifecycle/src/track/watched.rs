@@ -12,7 +12,9 @@ use super::{
     layer::{Moment, Origin, Track},
     plan::{Document, PlannedLayer, chain_ids},
     rate::{Meter, UnpackSpeed, eta},
-    seen::{Answer, ContentFacts, ExtractKey, ImageRecord, Inventory, Lease, LeaseKey, Reference, Resource, SnapshotFacts, Subject},
+    seen::{
+        Answer, ContentFacts, ExtractKey, ImageRecord, Inventory, Lease, LeaseKey, Reference, Resource, SnapshotFacts, Subject,
+    },
     verdict::{Remains, judge},
 };
 use crate::{
@@ -195,7 +197,7 @@ impl Watched {
         let mut watched = Self::new(node_uid, key, record.updated_at, now);
         watched.stage = Stage::Ending { since: now, runtime_restarted: false };
         watched.from_record = true;
-        watched.record_seen = true;
+        watched.record_seen = record.is_by_tag();
         watched.name.clone_from(&record.name);
         watched.hold(record.target.clone());
         watched.records.push(record);
@@ -268,7 +270,7 @@ impl Watched {
             self.stage = Stage::Ending { since: at, runtime_restarted: false };
         }
         self.asking_since = now;
-        self.record_seen = true;
+        self.record_seen = record.is_by_tag();
         self.name.clone_from(&record.name);
         self.hold(record.target.clone());
         self.records.push(record);
@@ -323,7 +325,7 @@ impl Watched {
         let before = (self.contents.len(), self.chains.len(), self.extracting.clone(), self.open.clone());
         self.last_alive = taken_at;
         let mut references = Vec::new();
-        self.extracting.clear();
+        let was_extracting = std::mem::take(&mut self.extracting);
         let mut other = false;
         for resource in &lease.resources {
             match resource {
@@ -344,6 +346,7 @@ impl Watched {
             }
         }
         self.strange |= other;
+        self.given_up |= was_extracting.keys().any(|chain| !self.extracting.contains_key(chain) && !self.chains.contains(chain));
         self.open = references.iter().map(|r| r.digest.clone()).collect();
         self.ingests(&references, inventory, taken_at, around);
         self.classify(other, inventory, taken_at);

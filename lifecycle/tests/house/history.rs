@@ -117,6 +117,7 @@ impl History {
         self.bad_luck.event_lost > 0
             || self.bad_luck.survey_delay > 0
             || self.bad_luck.event_delay > 0
+            || self.bad_luck.answer_delay > 0
             || self.node.crash.is_some()
             || !self.node.breaks.is_empty()
             || !self.agent_restarts.is_empty()

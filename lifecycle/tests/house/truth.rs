@@ -195,7 +195,11 @@ impl Truth {
             return Ok(());
         }
         let mut shown: BTreeMap<Digest, usize> = BTreeMap::new();
-        for pull in board.ids().filter_map(|id| board.pull(id)) {
+        let excused = |id: &PullId| {
+            let model = world.pulls.iter().find(|p| self.id(p) == Some(*id) && p.fate == Fate::Unready);
+            model.is_some_and(|model| self.is_excused(world, Some(model)))
+        };
+        for pull in board.ids().filter(|id| !excused(id)).filter_map(|id| board.pull(id)) {
             for layer in pull.layers.iter().filter(|l| !l.cached && l.size > 0 && l.fetched == l.size) {
                 *shown.entry(layer.digest.clone()).or_default() += 1;
             }
