@@ -250,7 +250,8 @@ mod tests {
         assert!(message(&["--otlp-protocol", "carrier-pigeon"]).contains("OTEL_EXPORTER_OTLP_PROTOCOL=\"carrier-pigeon\""));
         assert!(message(&["--otlp-endpoint", "localhost:4317"]).contains("OTEL_EXPORTER_OTLP_ENDPOINT=\"localhost:4317\""));
         assert!(message(&["--containerd-namespaces", "a b"]).contains("PULLTRACE_CONTAINERD_NAMESPACES=\"a b\""));
-        assert!(message(&["--node-name", "a b"]).contains("PULLTRACE_NODE_NAME=\"a b\""));
+        let named = Args { node_name: Some("a b".into()), ..args(&[]) };
+        assert!(named.check(None).expect_err("invalid").to_string().contains("PULLTRACE_NODE_NAME=\"a b\""));
     }
 
     #[test]

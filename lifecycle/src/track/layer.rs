@@ -34,6 +34,8 @@ pub(super) struct Track {
     pub(super) origin: Origin,
     /// Bytes written so far, at most the size.
     pub(super) offset: u64,
+    /// Bytes that were there when the download was seen first: left by an earlier pull if there were any before this one began.
+    found: Option<u64>,
     /// How fast it comes.
     pub(super) meter: Meter,
     /// Whether the blob is committed.
@@ -58,6 +60,7 @@ impl Track {
             chain,
             origin: Origin::Unknown,
             offset: 0,
+            found: None,
             meter: Meter::default(),
             complete: false,
             opened_at: None,
@@ -87,6 +90,19 @@ impl Track {
     /// Notes that `bytes` were written. Numbers never fall.
     pub(super) fn wrote(&mut self, bytes: u64) {
         self.offset = self.offset.max(bytes.min(self.planned.size));
+    }
+
+    /// Notes that the download was seen open since `opened_at` with `bytes` written, by a pull that began at `begun`.
+    pub(super) fn open(&mut self, opened_at: Timestamp, bytes: u64, begun: Timestamp, now: Timestamp) {
+        self.opened_at = self.opened_at.or(Some(opened_at));
+        self.found = self.found.or(Some(if opened_at < begun { bytes } else { 0 }));
+        self.wrote(bytes);
+        self.meter.note(self.offset, now);
+    }
+
+    /// Whether a byte of it came during this pull.
+    pub(super) fn has_moved(&self) -> bool {
+        self.offset > self.found.unwrap_or(0)
     }
 
     /// How long the rest of it takes at its own speed; `None` while it does not come.

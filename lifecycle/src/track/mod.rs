@@ -136,6 +136,8 @@ struct Loose {
     at: Timestamp,
     seen_at: Timestamp,
     record: Option<ImageRecord>,
+    /// Whether it could not be looked up; tried again with the next survey.
+    unavailable: bool,
 }
 
 /// When to look next.
@@ -303,7 +305,7 @@ impl Tracker {
     }
 
     fn survey(&mut self, survey: &Survey, now: Timestamp) {
-        let Self { watched, memory, node, surveys, refused, .. } = self;
+        let Self { watched, memory, node, surveys, refused, records, out, .. } = self;
         surveys.asked_at = None;
         surveys.last_at = Some(now);
         surveys.taken_at = Some(survey.taken_at);
@@ -341,6 +343,10 @@ impl Tracker {
             }
         }
         watched.values_mut().for_each(Watched::ask_again);
+        for (key, loose) in records.iter_mut().filter(|(_, loose)| loose.unavailable) {
+            loose.unavailable = false;
+            out.push_back(Output::Ask(Question::About(key.clone(), Subject::ImageNamed(loose.name.clone()))));
+        }
         surveys.gap = if watched.values().any(Watched::is_open) { SHORTEST_GAP } else { (surveys.gap * 2).min(LONGEST_GAP) };
         self.ask_wants();
     }
@@ -364,7 +370,7 @@ impl Tracker {
             Happening::ImageRecorded(name) if name.parse::<ImageRef>().is_ok() && self.records.len() < MAX_RECORDS => {
                 let key = LeaseKey { lease: format!("record {name} {}", at.as_nanos()), namespace };
                 self.out.push_back(Output::Ask(Question::About(key.clone(), Subject::ImageNamed(name.clone()))));
-                self.records.insert(key, Loose { name, at, seen_at: now, record: None });
+                self.records.insert(key, Loose { name, at, seen_at: now, record: None, unavailable: false });
             }
             Happening::ImageRecorded(_) => {}
         }
@@ -375,7 +381,8 @@ impl Tracker {
             match answer {
                 Answer::Images(records) if records.is_empty() => drop(self.records.remove(key)),
                 Answer::Images(records) => loose.record = records.into_iter().next(),
-                Answer::Blob(_) | Answer::Content(_) | Answer::Snapshot(_) | Answer::Unavailable => {}
+                Answer::Unavailable => loose.unavailable = true,
+                Answer::Blob(_) | Answer::Content(_) | Answer::Snapshot(_) => {}
             }
             return;
         }

@@ -37,8 +37,8 @@ const ENDING_GRACE: Duration = Duration::from_millis(150);
 const EMPTY_GRACE: Duration = Duration::from_secs(2);
 /// How long answers may take before the pull is judged without them.
 const ENDING_PATIENCE: Duration = Duration::from_secs(5);
-/// An image record may be this much older than the last look at the lease and still prove its success: clocks are read at different moments.
-const PROOF_SLACK: Duration = Duration::from_secs(2);
+/// How far the clocks of agent and containerd may be apart: the same clock, but the agent's runs on without steps while something happens.
+const CLOCK_SLACK: Duration = Duration::from_millis(500);
 /// A pull that nobody saw took no longer than this.
 const LONGEST_UNSEEN: Duration = Duration::from_secs(10);
 /// A wait is told when no byte has come for this long.
@@ -98,8 +98,10 @@ pub(super) struct Watched {
     created_at: Timestamp,
     /// When this agent saw it first.
     first_seen: Timestamp,
-    /// Last survey that listed the lease.
+    /// Last survey that listed the lease; its beginning before the first.
     last_alive: Timestamp,
+    /// What the lease holds changed last after this: it is complete before the image is recorded.
+    changed_after: Timestamp,
     /// Last change of anything.
     last_change: Timestamp,
     contents: BTreeSet<Digest>,
@@ -158,7 +160,8 @@ impl Watched {
             stage: Stage::Candidate,
             created_at,
             first_seen: now,
-            last_alive: now,
+            last_alive: created_at,
+            changed_after: created_at,
             last_change: now,
             contents: BTreeSet::new(),
             facts: BTreeMap::new(),
@@ -323,7 +326,7 @@ impl Watched {
     /// Takes in what a survey shows of its lease.
     pub(super) fn survey(&mut self, lease: &Lease, inventory: &Inventory, taken_at: Timestamp, around: &mut impl Around) {
         let before = (self.contents.len(), self.chains.len(), self.extracting.clone(), self.open.clone());
-        self.last_alive = taken_at;
+        let seen_before = std::mem::replace(&mut self.last_alive, taken_at);
         let mut references = Vec::new();
         let was_extracting = std::mem::take(&mut self.extracting);
         let mut other = false;
@@ -353,6 +356,7 @@ impl Watched {
         let after = (self.contents.len(), self.chains.len(), self.extracting.clone(), self.open.clone());
         if before != after {
             self.last_change = taken_at;
+            self.changed_after = seen_before;
         }
         self.fold(taken_at, around);
         self.age(taken_at);
@@ -596,9 +600,7 @@ impl Watched {
             if let Some(layer) = self.layers.iter_mut().find(|l| l.planned.digest == *digest) {
                 around.take(digest, self.id);
                 layer.origin = Origin::Ours;
-                layer.opened_at = layer.opened_at.or(Some(ingest.started_at));
-                layer.wrote(ingest.offset);
-                layer.meter.note(layer.offset, now);
+                layer.open(ingest.started_at, ingest.offset, self.created_at, now);
             }
         }
     }
@@ -656,7 +658,7 @@ impl Watched {
 
     /// Whether this record was written by this pull, at its end.
     fn proves(&self, record: &ImageRecord) -> bool {
-        let from = self.last_alive.before(PROOF_SLACK).max(self.created_at);
+        let from = self.changed_after.before(CLOCK_SLACK).max(self.created_at);
         self.contents.contains(&record.target) && (self.from_record || record.updated_at >= from)
     }
 
@@ -738,18 +740,23 @@ impl Watched {
         }
     }
 
-    /// A layer that a manifest lists twice is fetched once; its last place decides when it is unpacked.
+    /// Brings the layers into the order of the manifest; what another manifest or an ingest told before keeps its place behind them. A
+    /// layer that a manifest lists twice is fetched once; its last place decides when it is unpacked.
     fn add_layers(&mut self, layers: &[PlannedLayer], chains: &[Digest]) {
+        let mut known = std::mem::take(&mut self.layers);
         for (index, planned) in layers.iter().enumerate() {
             let chain = chains.get(index).cloned();
-            match self.layers.iter_mut().find(|l| l.planned.digest == planned.digest) {
-                Some(known) => {
-                    known.planned.clone_from(planned);
-                    known.chain = chain.or(known.chain.take());
-                }
-                None => self.layers.push(Track::new(planned.clone(), chain)),
+            if let Some(twice) = self.layers.iter_mut().find(|l| l.planned.digest == planned.digest) {
+                twice.chain = chain.or(twice.chain.take());
+                continue;
             }
+            let seen = known.iter().position(|l| l.planned.digest == planned.digest).map(|at| known.remove(at));
+            let mut layer = seen.unwrap_or_else(|| Track::new(planned.clone(), None));
+            layer.planned.clone_from(planned);
+            layer.chain = chain.or(layer.chain.take());
+            self.layers.push(layer);
         }
+        self.layers.append(&mut known);
     }
 
     /// When the last of manifest and configuration was committed, or `now` if they were here before.
@@ -911,7 +918,7 @@ impl Watched {
             had_to_fetch: fetching().next().is_some(),
             all_complete: fetching().all(|l| l.complete) && self.layers.iter().any(|l| !l.unpacked),
             full_but_uncommitted: fetching().any(|l| !l.complete && l.planned.size > 0 && l.offset >= l.planned.size),
-            any_byte: fetching().any(|l| l.complete || l.offset > 0),
+            any_byte: fetching().any(|l| l.complete || l.has_moved()),
             held_up: self
                 .told
                 .as_ref()

@@ -28,16 +28,6 @@ const RECONNECT: u64 = 250;
 const IDLE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(5)];
 pub(super) const VERSION: &str = "0.1.0";
 
-// DEV
-pub(super) static TRACE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
-pub(super) fn trace(f: impl FnOnce() -> String) {
-    if TRACE.load(std::sync::atomic::Ordering::Relaxed) {
-        let t = f();
-        println!("{}", if t.len() > 700 { &t[..700] } else { &t });
-    }
-}
-// DEV
-
 /// One life of the agent.
 pub(super) struct Agent {
     tracker: Tracker,
@@ -186,7 +176,6 @@ impl Agent {
     }
 
     fn observe(&mut self, seen: Seen, now: u64, said: &mut Said, luck: &mut Luck, delay: u64) {
-        trace(|| format!("{now} SEEN {seen:?}"));
         self.tracker.observe(seen, at(now));
         self.collect(now, said, luck, delay);
     }
@@ -194,7 +183,6 @@ impl Agent {
     /// Takes what the tracker wants. Without a connection questions are dropped.
     fn collect(&mut self, now: u64, said: &mut Said, luck: &mut Luck, delay: u64) {
         while let Some(output) = self.tracker.poll() {
-            trace(|| format!("{now}   OUT {output:?}"));
             match output {
                 Output::Ask(_) if matches!(self.link, Link::Down { .. }) => {}
                 Output::Ask(Question::Survey { ingests }) => {

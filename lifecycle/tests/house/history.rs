@@ -112,9 +112,10 @@ impl History {
         )
     }
 
-    /// Whether the agent may miss events, which are only told to those who listen, or look too seldom to know what they mean.
-    pub(super) fn misses_events(&self) -> bool {
+    /// Whether the agent may miss events, or looks too late to know what they mean.
+    pub(super) fn is_hazy(&self) -> bool {
         self.bad_luck.event_lost > 0
+            || self.bad_luck.unavailable > 0
             || self.bad_luck.survey_delay > 0
             || self.bad_luck.event_delay > 0
             || self.bad_luck.answer_delay > 0

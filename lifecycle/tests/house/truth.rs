@@ -16,7 +16,8 @@ use super::{
 
 /// What was seen so far, to compare with.
 pub(super) struct Truth {
-    misses_events: bool,
+    /// Whether the agent looks through a haze: see [`History::is_hazy`](super::history::History::is_hazy).
+    hazy: bool,
     uid: &'static str,
     sequences: BTreeMap<PullId, u64>,
     fetched: BTreeMap<(PullId, Digest), u64>,
@@ -24,8 +25,6 @@ pub(super) struct Truth {
     endings: BTreeMap<PullId, Ending>,
     /// In which life the agent saw a lease last, with something in it.
     seen: BTreeMap<PullId, usize>,
-    /// Blobs that were ever fetched on this node, kept beyond their collection.
-    told: BTreeSet<PullId>,
 }
 
 macro_rules! must {
@@ -37,17 +36,16 @@ macro_rules! must {
 }
 
 impl Truth {
-    /// For a node of this uid, on which events may be missed or may not.
-    pub(super) const fn new(uid: &'static str, misses_events: bool) -> Self {
+    /// For a node of this uid.
+    pub(super) const fn new(uid: &'static str, hazy: bool) -> Self {
         Self {
-            misses_events,
+            hazy,
             uid,
             sequences: BTreeMap::new(),
             fetched: BTreeMap::new(),
             totals: BTreeMap::new(),
             endings: BTreeMap::new(),
             seen: BTreeMap::new(),
-            told: BTreeSet::new(),
         }
     }
 
@@ -62,7 +60,6 @@ impl Truth {
         for pull in said.pulls {
             let last = self.sequences.insert(pull.id, pull.sequence);
             must!(last.is_none_or(|last| last < pull.sequence), "{}: sequence {} after {last:?}", pull.id, pull.sequence);
-            self.told.insert(pull.id);
         }
         for (lease, created_at) in said.listed {
             // Leases of a process that is no more are leftovers.
@@ -130,12 +127,12 @@ impl Truth {
         Ok(())
     }
 
-    /// Where events were missed, nobody can tell which of two pulls of one image wrote its record, if both were over between two looks.
+    /// Through a haze nobody can tell which of two pulls of one image wrote its record, if both were over between two looks.
     fn is_excused(&self, world: &Containerd, model: Option<&containerd::Pull>) -> bool {
         let Some(model) = model else { return false };
         let twin =
             |other: &&containerd::Pull| other.lease != model.lease && other.image == model.image && other.fate == Fate::Ready;
-        self.misses_events && world.pulls.iter().any(|other| twin(&other))
+        self.hazy && world.pulls.iter().any(|other| twin(&other))
     }
 
     /// After a long quiet the board shows what happened.
@@ -227,6 +224,5 @@ fn complete(world: &Containerd, model: &containerd::Pull, shown: Option<&Pull>) 
     must!(shown.layers.iter().all(lifecycle::pull::Layer::is_done), "layers are not done: {shown:?}");
     must!(shown.image.as_ref() == Some(&image.name), "is called {:?}: {shown:?}", shown.image);
     must!(shown.ending.as_ref().is_some_and(|e| e.at <= at(world.now)), "ends in the future: {shown:?}");
-    let _: Option<Timestamp> = shown.resolved_at;
     Ok(())
 }
