@@ -17,6 +17,8 @@ mod layer;
 mod plan;
 mod rate;
 mod seen;
+#[cfg(test)]
+mod tests;
 mod verdict;
 mod watched;
 

@@ -109,6 +109,10 @@ pub(super) struct Pull {
     /// When its lease was made, if it has begun.
     pub(super) began: Option<Timestamp>,
     pub(super) fate: Fate,
+    /// When it wrote the image's record under its own name, if it did.
+    pub(super) recorded_at: Option<Timestamp>,
+    /// When its lease was gone, or the process that ran it.
+    pub(super) over_at: Option<Timestamp>,
     begins: u64,
     rate: u64,
     resolve: u64,
@@ -183,6 +187,8 @@ impl Containerd {
                 lease: format!("{n}-lease"),
                 began: None,
                 fate: Fate::Open,
+                recorded_at: None,
+                over_at: None,
                 begins: plan.at,
                 rate: plan.rate,
                 resolve: plan.resolve,
@@ -223,7 +229,7 @@ impl Containerd {
         let Some((begin, lasts)) = self.plan.crash else { return };
         let up = !(begin..begin + lasts).contains(&self.now);
         if self.up && !up {
-            self.pulls.iter_mut().for_each(Pull::die);
+            self.pulls.iter_mut().for_each(|pull| pull.die(at(self.now)));
             self.store.locks.clear();
             self.store.flowing = 0;
             self.store.collect_at = None;
@@ -246,11 +252,12 @@ impl Containerd {
 }
 
 impl Pull {
-    fn die(&mut self) {
+    fn die(&mut self, now: Timestamp) {
         if !matches!(self.stage, Stage::Ahead | Stage::Over) {
             if self.fate == Fate::Open {
                 self.fate = Fate::Unready;
             }
+            self.over_at = Some(now);
             self.stage = Stage::Over;
         }
     }
@@ -288,11 +295,13 @@ impl Pull {
                 Some(name) => {
                     store.record(&name, image, at(now));
                     self.fate = Fate::Ready;
+                    self.recorded_at.get_or_insert(at(now));
                 }
                 None => self.stage = Stage::Leaving { until: now },
             },
             Stage::Leaving { until } if now >= *until => {
                 store.end_lease(&self.lease);
+                self.over_at = Some(at(now));
                 store.collect_at = Some(now + COLLECT_AFTER);
                 self.stage = Stage::Over;
             }

@@ -1,18 +1,23 @@
 //! What must hold: at every word of the agent, at every change of the board, and at the end. Each complaint says what was broken.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use lifecycle::{
     board::{Board, Change, ChangeKind},
     image::Digest,
     pull::{Ending, Interval, Outcome, Pull, PullId},
-    time::Timestamp,
 };
 
 use super::{
     agent::Said,
     containerd::{self, Containerd, Fate, NAMESPACE, at},
 };
+
+/// Longest time between two looks while something happens: pace and delay.
+const LONGEST_BLINK: Duration = Duration::from_millis(2_500);
 
 /// What was seen so far, to compare with.
 pub(super) struct Truth {
@@ -129,10 +134,13 @@ impl Truth {
 
     /// Through a haze nobody can tell which of two pulls of one image wrote its record, if both were over between two looks.
     fn is_excused(&self, world: &Containerd, model: Option<&containerd::Pull>) -> bool {
-        let Some(model) = model else { return false };
-        let twin =
-            |other: &&containerd::Pull| other.lease != model.lease && other.image == model.image && other.fate == Fate::Ready;
-        self.hazy && world.pulls.iter().any(|other| twin(&other))
+        let Some((model, began)) = model.and_then(|model| Some((model, model.began?))) else { return false };
+        let until = model.over_at.unwrap_or(at(world.now)) + LONGEST_BLINK;
+        let twin = |other: &containerd::Pull| {
+            let recorded = other.recorded_at.is_some_and(|recorded| (began..=until).contains(&recorded));
+            other.lease != model.lease && other.image == model.image && recorded
+        };
+        self.hazy && world.pulls.iter().any(twin)
     }
 
     /// After a long quiet the board shows what happened.
@@ -160,6 +168,7 @@ impl Truth {
             }
         }
         self.without_lease(world, board, &of_leases, lives)?;
+        self.counts(world, board, lives)?;
         self.fetched_once(world, board, lives)?;
         must!(board.tally().running == 0, "something is counted as running");
         let active = board.nodes().first().and_then(|node| node.active_pulls);
@@ -183,6 +192,22 @@ impl Truth {
         let strange = board.ids().filter(|id| !of_leases.contains(id)).filter_map(|id| board.pull(id));
         let nameless: Vec<_> = strange.filter(|pull| pull.image.is_none()).collect();
         must!(nameless.is_empty(), "there are pulls that nobody made: {nameless:?}");
+        Ok(())
+    }
+
+    /// Of each image as many pulls are shown as ready as there were, whichever they are taken for. What a restarted agent cannot know is
+    /// excused, and so is what it cannot see through a haze.
+    fn counts(&self, world: &Containerd, board: &Board, lives: usize) -> Result<(), String> {
+        for (n, image) in world.images.iter().enumerate().filter(|_| lives == 1) {
+            let of_image = |pull: &Pull| pull.image.as_ref().is_some_and(|name| name.repository() == image.name.repository());
+            let is_ready = |pull: &Pull| pull.ending.as_ref().is_some_and(|e| e.outcome == Outcome::Ready);
+            let shown = board.ids().filter_map(|id| board.pull(id)).filter(|pull| of_image(pull) && is_ready(pull)).count();
+            let pulls = || world.pulls.iter().filter(|pull| pull.image == n);
+            let truly = pulls().filter(|pull| pull.fate == Fate::Ready).count();
+            let excused = pulls().filter(|pull| pull.fate == Fate::Unready && self.is_excused(world, Some(pull))).count();
+            must!(shown <= truly + excused, "{}: ready {truly} times, shown {shown} times", image.name);
+            must!(self.hazy || shown == truly, "{}: ready {truly} times, shown only {shown} times", image.name);
+        }
         Ok(())
     }
 
