@@ -107,6 +107,21 @@ fn the_only(board: &Board) -> PullStatus {
 }
 
 #[test]
+fn layers_stay_known_when_an_agent_that_was_restarted_has_not_read_the_manifest_again() {
+    let mut board = Board::default();
+    tell(&mut board, report(1, 400), 1);
+    let mut restarted = report(2, 0);
+    restarted.pull.total_known = false;
+    restarted.pull.resolved_at = None;
+    restarted.pull.phase = Phase::Resolving;
+    restarted.pull.layers.clear();
+    tell(&mut board, restarted, 2);
+    let status = the_only(&board);
+    assert_eq!((status.total_known, status.size_bytes, status.downloaded_bytes), (true, Some(1000), 400));
+    assert_eq!(status.phase, Phase::Downloading);
+}
+
+#[test]
 fn a_pull_starts_moves_and_ends_once() {
     let mut board = Board::default();
     assert_eq!(tell(&mut board, report(1, 0), 1), [ChangeKind::Started]);

@@ -166,6 +166,9 @@ impl Track {
     }
 
     fn unpack(&self, begun: Timestamp) -> Interval {
+        if self.origin == Origin::Theirs {
+            return Interval::default();
+        }
         let whole = if self.is_cached() { Some((begun, TimingSource::Record)) } else { self.committed_at };
         let start = match (self.prepared_at, whole) {
             (Some(prepared), Some(whole)) => Some(if prepared.0 >= whole.0 { prepared } else { whole }),
@@ -224,6 +227,15 @@ mod tests {
             layer.view(at(0)).download,
             Interval { start: Some(at(5)), end: Some(at(20)), source: TimingSource::Inferred }
         );
+    }
+
+    #[test]
+    fn what_another_pull_unpacked_took_this_one_no_time() {
+        let mut layer = track(100);
+        layer.prepared_at = Some((at(5), TimingSource::Event));
+        layer.unpacked_at = Some((at(30), TimingSource::Event));
+        layer.origin = Origin::Theirs;
+        assert_eq!(layer.view(at(0)).unpack, Interval::default());
     }
 
     #[test]

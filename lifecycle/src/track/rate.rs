@@ -43,6 +43,13 @@ impl Meter {
         }
     }
 
+    /// Forgets the time before the newest look: it was spent waiting, and says nothing about the speed.
+    pub(super) fn restart(&mut self) {
+        let newest = self.samples.pop_back();
+        self.samples.clear();
+        self.samples.extend(newest);
+    }
+
     /// When bytes were last seen to arrive.
     pub(super) const fn last_progress(&self) -> Option<Timestamp> {
         self.last_progress
@@ -142,6 +149,15 @@ mod tests {
         meter.note(STEP, at(1_000));
         (2..12).for_each(|s| meter.note(STEP, at(s * 1_000)));
         assert_eq!((meter.bytes_per_sec(), meter.last_progress()), (Some(0), Some(at(1_000))));
+    }
+
+    #[test]
+    fn time_spent_waiting_does_not_lower_the_rate() {
+        let mut meter = Meter::default();
+        (0..8).for_each(|s| meter.note(0, at(s * 1_000)));
+        meter.restart();
+        (8..11).for_each(|s| meter.note((s - 7) * STEP, at(s * 1_000)));
+        assert_eq!(meter.bytes_per_sec(), Some(STEP));
     }
 
     #[test]

@@ -889,6 +889,9 @@ impl Watched {
             (Some(was), Some(is)) if same(was, is) || was.since() == is.since() => None,
             (was, _) => was.clone(),
         };
+        if self.waiting.is_some() {
+            self.meter.restart();
+        }
         let long_enough = |was: &Wait| now.since(was.since()) >= SHORTEST_WAIT;
         if let Some(was) = over.filter(long_enough)
             && self.waits.len() < MAX_WAITS

@@ -7,11 +7,12 @@ use std::{
 };
 
 use lifecycle::{
+    image::{Digest, ImageRef},
     pull::{Node, Pull},
     time::Timestamp,
     track::{
-        Answer, ContentFacts, ImageRecord, Ingest, Inventory, Lease, LeaseKey, Output, Pace, Question, Reference, Runtime, Seen,
-        SnapshotFacts, Subject, Survey, Tracker,
+        Answer, ContentFacts, Event, ImageRecord, Ingest, Inventory, Lease, LeaseKey, Output, Pace, Question, Reference, Runtime,
+        Seen, SnapshotFacts, Subject, Survey, Tracker,
     },
 };
 
@@ -20,6 +21,7 @@ use super::{
     containerd::{Containerd, NAMESPACE, at},
     history::BadLuck,
     luck::Luck,
+    store,
 };
 
 /// Pause before the next attempt to connect, milliseconds.
@@ -111,13 +113,7 @@ impl Agent {
     }
 
     /// Does everything that is due.
-    pub(super) fn step(
-        &mut self,
-        world: &mut Containerd,
-        events: &[lifecycle::track::Event],
-        bad: &BadLuck,
-        luck: &mut Luck,
-    ) -> Said {
+    pub(super) fn step(&mut self, world: &mut Containerd, events: &[Event], bad: &BadLuck, luck: &mut Luck) -> Said {
         let (now, mut said) = (world.now, Said::default());
         match self.link {
             Link::Up if !world.up => self.cut(now, &mut said),
@@ -154,14 +150,7 @@ impl Agent {
         self.observe(Seen::Connected(runtime), world.now, said, luck, 0);
     }
 
-    fn listen(
-        &mut self,
-        world: &Containerd,
-        events: &[lifecycle::track::Event],
-        bad: &BadLuck,
-        luck: &mut Luck,
-        said: &mut Said,
-    ) {
+    fn listen(&mut self, world: &Containerd, events: &[Event], bad: &BadLuck, luck: &mut Luck, said: &mut Said) {
         for event in events {
             if !luck.percent(bad.event_lost) {
                 let last = self.inbox.back().map_or(0, |(due, _)| *due);
@@ -232,7 +221,7 @@ fn look(world: &Containerd, survey: &mut Survey, stage: u8, ingests: bool, dull:
     let is_dull = |id: &str| dull.contains(&LeaseKey { namespace: NAMESPACE.to_owned(), lease: id.to_owned() });
     match stage {
         0 => {
-            let lease = |(id, lease): (&String, &super::containerd::Lease)| Lease {
+            let lease = |(id, lease): (&String, &store::Lease)| Lease {
                 id: id.clone(),
                 created_at: lease.created_at,
                 resources: Vec::new(),
@@ -246,7 +235,7 @@ fn look(world: &Containerd, survey: &mut Survey, stage: u8, ingests: bool, dull:
             }
         }
         2 if ingests || inventory.leases.iter().any(|lease| !is_dull(&lease.id)) => {
-            let ingest = |(blob, ingest): (&lifecycle::image::Digest, &super::containerd::Ingest)| Ingest {
+            let ingest = |(blob, ingest): (&Digest, &store::Ingest)| Ingest {
                 reference: Reference { kind: ingest.kind.to_owned(), digest: blob.clone() },
                 offset: ingest.offset,
                 total: ingest.total,
@@ -262,7 +251,7 @@ fn look(world: &Containerd, survey: &mut Survey, stage: u8, ingests: bool, dull:
 /// What containerd answers now.
 fn answer(world: &Containerd, subject: &Subject) -> Answer {
     let (store, now) = (&world.store, at(world.now));
-    let record = |(name, (target, updated_at)): (&String, &(lifecycle::image::Digest, Timestamp))| ImageRecord {
+    let record = |(name, (target, updated_at)): (&String, &(Digest, Timestamp))| ImageRecord {
         name: if name.starts_with("sha256:") { None } else { name.parse().ok() },
         target: target.clone(),
         updated_at: *updated_at,
@@ -281,13 +270,13 @@ fn answer(world: &Containerd, subject: &Subject) -> Answer {
                 size: content.size,
                 has_children: document.is_some_and(|d| d.has_children),
                 sources: image
-                    .and_then(|i| lifecycle::image::ImageRef::repository_only(i.name.registry(), i.name.repository()).ok())
+                    .and_then(|i| ImageRef::repository_only(i.name.registry(), i.name.repository()).ok())
                     .into_iter()
                     .collect(),
             }
         })),
         Subject::Snapshot { key, .. } => {
-            let chain = key.parse().ok().and_then(|chain: lifecycle::image::Digest| store.chains.get(&chain));
+            let chain = key.parse().ok().and_then(|chain: Digest| store.chains.get(&chain));
             let created_at = chain.or_else(|| store.extractions.get(key)).copied();
             let named = world.plan.names_snapshots && chain.is_none();
             let image = world.images.iter().find(|i| named && i.layers.iter().any(|l| key.ends_with(l.chain.as_str())));

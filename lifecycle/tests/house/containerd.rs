@@ -3,17 +3,14 @@
 //!
 //! One namespace, one snapshotter. What is seen of it from outside is the business of `agent`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use lifecycle::{
-    image::Digest,
-    time::Timestamp,
-    track::{Event, ExtractKey, Happening, Reference, Resource},
-};
+use lifecycle::{time::Timestamp, track::Resource};
 
 use super::{
-    history::{End, History, NodePlan, Parts},
-    image::Image,
+    history::{End, History, NodePlan},
+    image::{Blob, Image},
+    store::{Download, State, Store},
 };
 
 /// The grain of time, milliseconds.
@@ -26,8 +23,6 @@ pub(super) const STRANGER: &str = "stranger";
 const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 /// How long before that the node's containerd was started and fetched what is present.
 const BEFORE: Duration = Duration::from_secs(3_600);
-/// containerd writes in pieces.
-const PIECE: u64 = 1 << 20;
 /// Downloads at once: of one pull, or in all from 2.1 on.
 const SLOTS: usize = 3;
 /// How long after a lease is gone what it kept is collected, milliseconds.
@@ -51,54 +46,6 @@ pub(super) struct Containerd {
     pub(super) up: bool,
     pub(super) pid: u64,
     pub(super) born: Timestamp,
-}
-
-/// What it keeps on disk, and the locks of the process.
-#[derive(Debug, Default)]
-pub(super) struct Store {
-    pub(super) content: BTreeMap<Digest, Content>,
-    pub(super) ingests: BTreeMap<Digest, Ingest>,
-    pub(super) extractions: BTreeMap<String, Timestamp>,
-    pub(super) chains: BTreeMap<Digest, Timestamp>,
-    /// Target and time of the last write by name.
-    pub(super) records: BTreeMap<String, (Digest, Timestamp)>,
-    pub(super) leases: BTreeMap<String, Lease>,
-    /// What happened since it was taken last.
-    pub(super) events: Vec<Event>,
-    /// How often each blob was fetched.
-    pub(super) commits: BTreeMap<Digest, usize>,
-    /// Transactions so far: each wakes whoever watches the database.
-    pub(super) writes: u64,
-    locks: BTreeMap<Digest, usize>,
-    flowing: usize,
-    collect_at: Option<u64>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Content {
-    pub(super) created_at: Timestamp,
-    pub(super) size: u64,
-    /// The image that brought it, if it is a document.
-    pub(super) document_of: Option<usize>,
-    /// When its labels are there.
-    pub(super) labelled_at: Timestamp,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Ingest {
-    pub(super) kind: &'static str,
-    pub(super) total: u64,
-    pub(super) offset: u64,
-    pub(super) started_at: Timestamp,
-    pub(super) updated_at: Timestamp,
-    received: u64,
-    writer: Option<usize>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Lease {
-    pub(super) created_at: Timestamp,
-    pub(super) resources: Vec<Resource>,
 }
 
 /// One pull and the truth about it.
@@ -149,25 +96,6 @@ enum Unpack {
     Applying { key: String, until: u64 },
 }
 
-#[derive(Debug)]
-struct Download {
-    kind: &'static str,
-    digest: Digest,
-    size: u64,
-    document_of: Option<usize>,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Idle,
-    Wanted,
-    Opened,
-    Flowing,
-    Closing,
-    Done,
-}
-
 impl Containerd {
     pub(super) fn new(history: &History) -> Self {
         let images = history.build_images();
@@ -179,7 +107,7 @@ impl Containerd {
         }
         let pulls = history.pulls.iter().enumerate().map(|(n, plan)| {
             let image = plan.image.index(images.len());
-            let document = |d: &super::image::Blob| Download::new(d.kind, &d.digest, d.bytes.len() as u64, Some(image));
+            let document = |d: &Blob| Download::new(d.kind, &d.digest, d.bytes.len() as u64, Some(image));
             let documents = images[image].documents.iter().map(document);
             let layers = images[image].distinct().into_iter().map(|l| Download::new("layer", &l.digest, l.size, None));
             Pull {
@@ -378,7 +306,7 @@ impl Pull {
             }
             Unpack::Fetching { key } => {
                 if self.downloads.iter().any(|d| d.digest == layer.digest && d.state == State::Done) {
-                    *unpack = Unpack::Applying { key: std::mem::take(key), until: now + STEP + layer.size * UNPACK / PIECE };
+                    *unpack = Unpack::Applying { key: std::mem::take(key), until: now + STEP + layer.size * UNPACK / (1 << 20) };
                 }
             }
             Unpack::Applying { until, .. } if now < *until => {}
@@ -408,207 +336,5 @@ impl Pull {
         }
         self.fate = Fate::Unready;
         self.stage = Stage::Leaving { until: now + STEP };
-    }
-}
-
-impl Download {
-    fn new(kind: &'static str, digest: &Digest, size: u64, document_of: Option<usize>) -> Self {
-        Self { kind, digest: digest.clone(), size, document_of, state: State::Idle }
-    }
-
-    fn want(&mut self) {
-        if self.state == State::Idle {
-            self.state = State::Wanted;
-        }
-    }
-
-    const fn holds_slot(&self) -> bool {
-        matches!(self.state, State::Flowing | State::Closing)
-    }
-
-    fn reference(&self) -> Reference {
-        Reference { kind: self.kind.to_owned(), digest: self.digest.clone() }
-    }
-}
-
-impl Store {
-    /// Puts an image there as a pull that is long over left it.
-    fn bring(&mut self, image: &Image, number: usize, parts: Parts, since: Timestamp) {
-        let content = |size, document_of| Content { created_at: since, size, document_of, labelled_at: since };
-        for document in &image.documents {
-            self.content.insert(document.digest.clone(), content(document.bytes.len() as u64, Some(number)));
-        }
-        for layer in &image.layers {
-            if parts != Parts::Snapshots {
-                self.content.insert(layer.digest.clone(), content(layer.size, None));
-            }
-            if parts != Parts::Content {
-                self.chains.insert(layer.chain.clone(), since);
-            }
-        }
-        for name in self.names_to_write(image) {
-            self.records.insert(name, (image.target().clone(), since));
-        }
-    }
-
-    fn begin_lease(&mut self, id: &str, resources: Vec<Resource>, now: Timestamp) {
-        self.writes += 1;
-        self.leases.insert(id.to_owned(), Lease { created_at: now, resources });
-    }
-
-    fn end_lease(&mut self, id: &str) {
-        self.writes += u64::from(self.leases.remove(id).is_some());
-    }
-
-    fn keep(&mut self, lease: &str, resource: Resource) {
-        self.writes += 1;
-        if let Some(lease) = self.leases.get_mut(lease).filter(|lease| !lease.resources.contains(&resource)) {
-            lease.resources.push(resource);
-        }
-    }
-
-    fn drop_from(&mut self, lease: &str, resource: &Resource) {
-        self.leases.get_mut(lease).into_iter().for_each(|lease| lease.resources.retain(|kept| kept != resource));
-    }
-
-    fn tell(&mut self, at: Timestamp, what: Happening) {
-        self.writes += 1;
-        self.events.push(Event { namespace: NAMESPACE.to_owned(), at, what });
-    }
-
-    fn is_written(&self, blob: &Digest) -> bool {
-        self.ingests.get(blob).is_some_and(|ingest| ingest.writer.is_some())
-    }
-
-    /// Opens an ingest, or the one that a dead pull left behind.
-    fn open(&mut self, lease: &str, owner: usize, download: &Download, now: Timestamp) {
-        let new = Ingest {
-            kind: download.kind,
-            total: download.size,
-            offset: 0,
-            started_at: now,
-            updated_at: now,
-            received: 0,
-            writer: None,
-        };
-        let ingest = self.ingests.entry(download.digest.clone()).or_insert(new);
-        ingest.writer = Some(owner);
-        ingest.received = ingest.offset;
-        self.keep(lease, Resource::Ingest(download.reference()));
-    }
-
-    /// Writes; true when everything is there.
-    fn write(&mut self, download: &Download, bytes: u64, now: Timestamp) -> bool {
-        let Some(ingest) = self.ingests.get_mut(&download.digest) else { return false };
-        ingest.received = (ingest.received + bytes).min(ingest.total);
-        let whole = ingest.received == ingest.total;
-        let visible = if whole { ingest.total } else { ingest.received - ingest.received % PIECE };
-        if visible > ingest.offset {
-            (ingest.offset, ingest.updated_at) = (visible, now);
-        }
-        whole
-    }
-
-    fn received(&self, download: &Download) -> u64 {
-        self.ingests.get(&download.digest).map_or(0, |ingest| ingest.received)
-    }
-
-    fn commit(&mut self, lease: &str, download: &Download, announce: bool, now: Timestamp) {
-        self.ingests.remove(&download.digest);
-        self.drop_from(lease, &Resource::Ingest(download.reference()));
-        let labelled_at = now + Duration::from_millis(STEP);
-        let content = Content { created_at: now, size: download.size, document_of: download.document_of, labelled_at };
-        self.content.insert(download.digest.clone(), content);
-        *self.commits.entry(download.digest.clone()).or_default() += 1;
-        self.keep(lease, Resource::Content(download.digest.clone()));
-        if announce {
-            self.tell(now, Happening::ContentCreated(download.digest.clone()));
-        }
-    }
-
-    fn abandon(&mut self, download: &Download, owner: usize, now: Timestamp) {
-        let ours = |ingest: &&mut Ingest| ingest.writer == Some(owner);
-        if let Some(ingest) = self.ingests.get_mut(&download.digest).filter(ours) {
-            ingest.writer = None;
-            if ingest.received > ingest.offset {
-                (ingest.offset, ingest.updated_at) = (ingest.received, now);
-            }
-        }
-    }
-
-    fn prepare(&mut self, lease: &str, key: &str, now: Timestamp) {
-        let parsed = ExtractKey::parse(key).expect("a key of the unpacker");
-        self.extractions.insert(key.to_owned(), now);
-        self.keep(lease, Resource::Extraction { snapshotter: SNAPSHOTTER.to_owned(), key: parsed.clone() });
-        self.tell(now, Happening::ExtractionPrepared(parsed));
-    }
-
-    fn unpacked(&mut self, lease: &str, key: &str, chain: &Digest, now: Timestamp) {
-        self.end_extraction(lease, key);
-        self.chains.insert(chain.clone(), now);
-        self.keep(lease, Resource::Chain { snapshotter: SNAPSHOTTER.to_owned(), chain: chain.clone() });
-        self.tell(now, Happening::ChainCommitted(chain.clone()));
-    }
-
-    fn remove_extraction(&mut self, lease: &str, key: &str, now: Timestamp) {
-        let parsed = self.end_extraction(lease, key);
-        self.tell(now, Happening::ExtractionRemoved(parsed));
-    }
-
-    fn end_extraction(&mut self, lease: &str, key: &str) -> ExtractKey {
-        let parsed = ExtractKey::parse(key).expect("a key of the unpacker");
-        self.extractions.remove(key);
-        self.drop_from(lease, &Resource::Extraction { snapshotter: SNAPSHOTTER.to_owned(), key: parsed.clone() });
-        parsed
-    }
-
-    /// The names under which a pull records an image, the last first: the tag's always, the others if they are not there.
-    fn names_to_write(&self, image: &Image) -> Vec<String> {
-        let id = image.documents[image.documents.len() - 1].digest.to_string();
-        let known = |name: &String| self.records.get(name).is_some_and(|(target, _)| target == image.target());
-        let mut names: Vec<_> = [image.by_digest(), id].into_iter().filter(|name| !known(name)).collect();
-        names.push(image.name.to_string());
-        names
-    }
-
-    fn record(&mut self, name: &str, image: &Image, now: Timestamp) {
-        self.records.insert(name.to_owned(), (image.target().clone(), now));
-        let by_id = name.parse::<Digest>().is_ok();
-        self.tell(now, if by_id { Happening::ImageRecordedById } else { Happening::ImageRecorded(name.to_owned()) });
-    }
-
-    /// Removes what neither lease nor record leads to.
-    fn collect(&mut self, images: &[Image]) {
-        self.collect_at = None;
-        let leased = |resource: &Resource| self.leases.values().any(|lease| lease.resources.contains(resource));
-        let rooted = |image: &&Image| {
-            let recorded = self.records.values().any(|(target, _)| target == image.target());
-            recorded || image.documents.iter().any(|d| leased(&Resource::Content(d.digest.clone())))
-        };
-        let kept: Vec<&Image> = images.iter().filter(rooted).collect();
-        let content = |blob: &Digest| {
-            let of = |image: &&Image| {
-                image.documents.iter().any(|d| d.digest == *blob) || image.layers.iter().any(|l| l.digest == *blob)
-            };
-            kept.iter().any(of) || leased(&Resource::Content(blob.clone()))
-        };
-        let chain = |chain: &Digest| {
-            let resource = |chain: &Digest| Resource::Chain { snapshotter: SNAPSHOTTER.to_owned(), chain: chain.clone() };
-            let above = |image: &Image| {
-                let from = image.layers.iter().position(|l| l.chain == *chain);
-                from.is_some_and(|from| image.layers[from..].iter().any(|l| leased(&resource(&l.chain))))
-            };
-            kept.iter().any(|image| image.layers.iter().any(|l| l.chain == *chain)) || images.iter().any(above)
-        };
-        let dead_content: Vec<_> = self.content.keys().filter(|blob| !content(blob)).cloned().collect();
-        let dead_chains: Vec<_> = self.chains.keys().filter(|name| !chain(name)).cloned().collect();
-        let dead_ingests = self.ingests.iter().filter(|(blob, ingest)| {
-            let reference = Reference { kind: ingest.kind.to_owned(), digest: (*blob).clone() };
-            ingest.writer.is_none() && !leased(&Resource::Ingest(reference))
-        });
-        let dead_ingests: Vec<_> = dead_ingests.map(|(blob, _)| blob.clone()).collect();
-        dead_content.iter().for_each(|blob| drop(self.content.remove(blob)));
-        self.chains.retain(|name, _| !dead_chains.contains(name));
-        dead_ingests.iter().for_each(|blob| drop(self.ingests.remove(blob)));
     }
 }

@@ -92,14 +92,14 @@ pub(super) struct BadLuck {
 }
 
 impl History {
-    pub(super) fn any() -> impl Strategy<Value = History> {
+    pub(super) fn any() -> impl Strategy<Value = Self> {
         let sizes = vec(prop_oneof![1 => 1..5_000_u64, 2 => 5_000..900_000_u64, 3 => 900_000..6_000_000_u64], 8);
         let images = vec((layers(), any::<bool>()), 1..4);
         let present = vec((any::<prop::sample::Index>(), parts()), 0..3);
         let restarts = vec((500..15_000_u64, 200..4_000_u64), 0..3);
         let restarts = prop_oneof![2 => Just(Vec::new()), 1 => restarts];
         (images, sizes, present, vec(pull(), 1..6), node(), bad_luck(), restarts, any::<u64>()).prop_map(
-            |(images, sizes, present, pulls, node, bad_luck, agent_restarts, seed)| History {
+            |(images, sizes, present, pulls, node, bad_luck, agent_restarts, seed)| Self {
                 images,
                 sizes,
                 present,
