@@ -68,43 +68,35 @@ pub async fn run(config: Config, probes: Option<TcpListener>, shutdown: impl Fut
     if let Some(listener) = probes {
         tokio::spawn(health::serve(listener, Arc::clone(&voice.health)));
     }
-    let mut delivery = pin!(export::deliver(Arc::clone(&outbox), client, node, version));
+    let delivery = tokio::spawn(export::deliver(Arc::clone(&outbox), client, node, version));
     let mut shutdown = pin!(shutdown);
-    let mut link = Link::Down { attempts: 0, retry_at: Timestamp::EPOCH, said: String::new() };
+    let mut link = Link::Down { attempts: 0, said: String::new() };
     let mut questions = VecDeque::new();
     loop {
         let now = clock.now(tracker.is_active());
         voice.hand_out(&mut tracker, &mut questions);
         link.ask(&mut questions, &tracker, now);
-        let deadline = [tracker.next_deadline(), link.deadline()].into_iter().flatten().min();
-        let pause = deadline.map(|at| at.since(now));
+        tracker.set_idle_pace(link.idle_pace());
+        let pause = tracker.next_deadline().map(|at| at.since(now));
         tokio::select! {
             () = &mut shutdown => break,
-            () = &mut delivery => {}
             () = outbox.recovered() => {
                 tracker.repeat();
                 tracker.tick(clock.now(true));
             }
-            seen = link.next() => {
+            seen = link.next(&config) => {
                 let now = clock.now(tracker.is_active());
                 seen.into_iter().for_each(|seen| tracker.observe(seen, now));
             }
-            () = sleep(pause) => {
-                let now = clock.now(tracker.is_active());
-                if let Some(runtime) = link.connect(&config, now).await {
-                    tracker.set_idle_pace(link.idle_pace());
-                    tracker.observe(Seen::Connected(runtime), clock.now(true));
-                }
-                tracker.tick(clock.now(tracker.is_active()));
-            }
+            () = sleep(pause) => tracker.tick(clock.now(tracker.is_active())),
         }
     }
     tracing::info!("stopping");
     tokio::select! {
-        () = delivery => {}
         () = outbox.emptied() => {}
         () = tokio::time::sleep(LAST_WORDS) => tracing::warn!("stopping with reports that could not be delivered"),
     }
+    delivery.abort();
 }
 
 /// Where the tracker's words go.
@@ -142,8 +134,6 @@ enum Link {
     Down {
         /// Attempts that failed in a row.
         attempts: u32,
-        /// When to try again.
-        retry_at: Timestamp,
         /// What was said about it last; said again only when it changes.
         said: String,
     },
@@ -174,14 +164,6 @@ enum Reply {
 }
 
 impl Link {
-    /// When to try to connect again.
-    const fn deadline(&self) -> Option<Timestamp> {
-        match self {
-            Self::Down { retry_at, .. } => Some(*retry_at),
-            Self::Up(_) => None,
-        }
-    }
-
     const fn idle_pace(&self) -> Duration {
         match self {
             Self::Up(session) if session.stir.is_some() => IDLE_WATCHED,
@@ -189,11 +171,12 @@ impl Link {
         }
     }
 
-    /// Tries all sockets if it is time to. The runtime, once one answers.
-    async fn connect(&mut self, config: &Config, now: Timestamp) -> Option<Runtime> {
-        let Self::Down { attempts, retry_at, said } = self else { return None };
-        if now < *retry_at {
-            return None;
+    /// Tries all sockets, after a pause if it failed before. The runtime, if one answers.
+    async fn connect(&mut self, config: &Config) -> Option<Runtime> {
+        let Self::Down { attempts, said } = self else { return None };
+        if let Some(doublings) = attempts.checked_sub(1) {
+            let [first, longest] = RECONNECT;
+            tokio::time::sleep(first.saturating_mul(2_u32.saturating_pow(doublings)).min(longest)).await;
         }
         let mut problems = Vec::new();
         for socket in &config.sockets {
@@ -211,8 +194,6 @@ impl Link {
             *said = problem;
         }
         *attempts = attempts.saturating_add(1);
-        let [first, longest] = RECONNECT;
-        *retry_at = now + first.saturating_mul(2_u32.saturating_pow(*attempts - 1)).min(longest);
         None
     }
 
@@ -230,15 +211,15 @@ impl Link {
         }
     }
 
-    /// The next thing that is seen.
-    async fn next(&mut self) -> Option<Seen> {
-        let Self::Up(session) = self else { return pending().await };
+    /// The next thing that is seen; connects first if there is no connection.
+    async fn next(&mut self, config: &Config) -> Option<Seen> {
+        let Self::Up(session) = self else { return self.connect(config).await.map(Seen::Connected) };
         let problem = match session.next().await {
             Ok(seen) => return seen,
             Err(problem) => problem,
         };
         tracing::warn!(problem, "lost containerd");
-        *self = Self::Down { attempts: 0, retry_at: Timestamp::EPOCH, said: String::new() };
+        *self = Self::Down { attempts: 0, said: String::new() };
         Some(Seen::Disconnected)
     }
 }

@@ -16,7 +16,6 @@ const ID_RECIPE: &str = "pulltrace/1";
 
 /// Identity of one pull, which is also the id of its trace. Never all zeros.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::module_name_repetitions, reason = "an id alone would say nothing where it is used")]
 pub struct PullId([u8; 16]);
 
 impl PullId {

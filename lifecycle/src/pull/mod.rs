@@ -11,9 +11,10 @@ mod state;
 
 use std::time::Duration;
 
+#[expect(clippy::module_name_repetitions, reason = "an id alone would say nothing where it is used")]
+pub use self::id::{ParsePullIdError, PullId, SpanId};
 pub use self::{
     ending::{Ending, ErrorClass, Failure, Outcome},
-    id::{ParsePullIdError, PullId, SpanId},
     layer::{Interval, Layer, LayerState},
     node::{Node, NodeName, NodeReport, ParseNodeNameError},
     state::{MAX_WAITS, Phase, TimingSource, UnknownWordError, Wait, Waited},
