@@ -19,6 +19,7 @@ mod shared;
 mod world;
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     fs, io,
     os::unix::fs::FileTypeExt,
@@ -37,8 +38,11 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-pub use self::world::Simulation;
 use self::{personality::Personality, scenario::Scenario, services::Call, shared::Shared};
+pub use self::{
+    shared::Asked,
+    world::{Diary, LayerDiary, Simulation},
+};
 
 /// How often things happen even if nobody asks: events are late by at most this.
 const TICK: Duration = Duration::from_millis(5);
@@ -101,6 +105,16 @@ impl Simulated {
         self.shared.look(read)
     }
 
+    /// What was asked so far, and how often.
+    pub fn asked(&self) -> BTreeMap<Asked, u64> {
+        self.shared.asked()
+    }
+
+    /// Cuts every connection, as a broken stream does, though containerd lives.
+    pub fn cut(&self) {
+        self.shared.cut.notify_one();
+    }
+
     /// The simulated time.
     pub fn now(&self) -> Timestamp {
         self.look(Simulation::now)
@@ -161,6 +175,7 @@ async fn serve(shared: Arc<Shared>, socket: PathBuf, listener: UnixListener) -> 
             stream = accept(listener.as_ref()) => if connections.len() < MAX_CONNECTIONS {
                 connections.spawn(connection(Arc::clone(&shared), stream?));
             },
+            () = shared.cut.notified() => connections.shutdown().await,
             Some(_ended) = connections.join_next() => {}
         }
     }

@@ -4,18 +4,21 @@
 //! while the lock is held.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use lifecycle::time::Timestamp;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use super::{events::Event, ids::Ids, personality::Personality, scenario::Scenario, world::Simulation};
 
 /// Most events that wait for one subscriber.
 const MAX_EVENTS: usize = 8 * 1024;
+/// Most kinds of calls that are counted.
+const MAX_ASKED: usize = 1_024;
 /// Above the largest process id of Linux: an id that counts up from here belongs to no other process.
 const MAX_PID: u64 = 1 << 22;
 
@@ -25,9 +28,21 @@ pub(super) struct Shared {
     simulation: Mutex<Simulation>,
     clock: Clock,
     events: broadcast::Sender<Arc<Event>>,
+    asked: Mutex<BTreeMap<Asked, u64>>,
+    /// Told when all connections are to be cut.
+    pub(super) cut: Notify,
     /// The folder that the plugins say they keep things in; it does not exist.
     pub(super) root: String,
     pub(super) uuid: String,
+}
+
+/// One kind of call: which method, and in which trace context.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    /// `service/Method`.
+    pub path: String,
+    /// The `traceparent` that came along; empty if none did.
+    pub traceparent: String,
 }
 
 /// Simulated time: starts at the wall's and runs `speed` times as fast.
@@ -46,6 +61,8 @@ impl Shared {
             simulation: Mutex::new(Simulation::new(scenario, personality, repeat, clock.origin, seed)),
             clock,
             events: broadcast::channel(MAX_EVENTS).0,
+            asked: Mutex::default(),
+            cut: Notify::new(),
             root: format!("{}.root", socket.display()),
             uuid: Ids::uuid(seed),
         }
@@ -60,6 +77,19 @@ impl Shared {
             self.events.send(Arc::new(event)).ok();
         }
         read(&simulation)
+    }
+
+    /// Notes a call. Beyond [`MAX_ASKED`] kinds only known ones are counted.
+    pub(super) fn note(&self, path: &str, traceparent: &str) {
+        let asked = Asked { path: path.to_owned(), traceparent: traceparent.to_owned() };
+        let mut known = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MAX_ASKED || known.contains_key(&asked) {
+            *known.entry(asked).or_default() += 1;
+        }
+    }
+
+    pub(super) fn asked(&self) -> BTreeMap<Asked, u64> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {

@@ -35,6 +35,8 @@ impl Call {
     /// Finds the method that a request is for and answers it.
     pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path().trim_start_matches('/').to_owned();
+        let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        shared.note(&path, traceparent);
         let call = Self { shared, request };
         let (service, method) = path.split_once('/').unwrap_or((&path, ""));
         match service {

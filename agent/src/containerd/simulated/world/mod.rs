@@ -4,6 +4,7 @@
 //! containerd that may die. It moves in steps of a millisecond. The server beside it only reads.
 
 mod collect;
+mod diary;
 mod download;
 mod pull;
 pub(super) mod store;
@@ -12,6 +13,7 @@ use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
 use lifecycle::{image::ImageRef, time::Timestamp};
 
+pub use self::diary::{Diary, LayerDiary};
 use self::{download::State, pull::Pull, store::Store};
 use super::{
     events::Event,
@@ -137,6 +139,11 @@ impl Simulation {
         self.images.get(name).map(AsRef::as_ref)
     }
 
+    /// What really happened to the pulls of this round, in the order of the scenario.
+    pub fn diaries(&self) -> impl Iterator<Item = &Diary> {
+        self.pulls.iter().map(|pull| &pull.diary)
+    }
+
     /// The names of the namespaces.
     pub(super) fn namespaces(&self) -> impl Iterator<Item = &String> {
         self.stores.keys()
@@ -178,7 +185,7 @@ impl Simulation {
             Daemon::Up => {
                 let Some(crash) = self.crashes.pop_if(|crash| self.now >= self.round.began + crash.at.0) else { return };
                 self.daemon = Daemon::Down { until: self.now + crash.down_for.0 };
-                self.pulls.iter_mut().for_each(Pull::forget);
+                self.pulls.iter_mut().for_each(|pull| pull.forget(self.now));
                 for store in self.stores.values_mut() {
                     store.chain_locks.clear();
                     store.collect_at = None;

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use lifecycle::time::Timestamp;
 
 use super::{
+    diary::{Diary, LayerDiary},
     download::{Download, State},
     store::{Owner, Resource, SNAPSHOT_REFERENCE, Snapshot, Store},
 };
@@ -33,6 +34,7 @@ pub(super) struct Pull {
     starts_at: Timestamp,
     pub(super) lease: String,
     stage: Stage,
+    pub(super) diary: Diary,
     pub(super) documents: Vec<Download>,
     pub(super) layers: Vec<Download>,
     /// Content that was committed and is not labelled yet.
@@ -79,7 +81,17 @@ impl Pull {
             Download::new(Kind::Layer, layer.blob.clone(), None, stalls)
         });
         let layers = layers.collect();
+        let diary = Diary {
+            namespace: spec.namespace.clone(),
+            image: image.name.clone(),
+            lease: String::new(),
+            began: None,
+            recorded: None,
+            over: None,
+            layers: image.layers.iter().map(|layer| LayerDiary::new(layer.blob.digest.clone(), layer.blob.size)).collect(),
+        };
         Self {
+            diary,
             owner,
             spec,
             image,
@@ -102,8 +114,9 @@ impl Pull {
     }
 
     /// containerd died: a pull that had begun is forgotten, and what it had stays as it is.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn forget(&mut self, now: Timestamp) {
         if !matches!(self.stage, Stage::Ahead) {
+            self.diary.over.get_or_insert(now);
             self.downloads().for_each(|download| download.state = State::Idle);
             self.unlabelled.clear();
             self.stage = Stage::Over;
@@ -115,12 +128,14 @@ impl Pull {
         if self.is_canceled(now) {
             self.give_up(store, now);
         }
+        self.note_ingests(store);
         self.step_downloads(store, ids, now);
         self.step_labels(store, now);
         match &self.stage {
             Stage::Ahead if now >= self.starts_at => {
                 self.lease = ids.shaped(now);
                 store.create_lease(&self.lease, now);
+                (self.diary.lease, self.diary.began) = (self.lease.clone(), Some(now));
                 self.stage = Stage::Resolving { until: now + self.spec.resolve.0 };
             }
             Stage::Resolving { until } if now >= *until => match self.spec.end {
@@ -137,6 +152,7 @@ impl Pull {
             Stage::Recording { .. } => self.step_records(store, now),
             Stage::Leaving { until } if now >= *until => {
                 store.delete_lease(&self.lease, now);
+                self.diary.over = Some(now);
                 self.stage = Stage::Over;
             }
             Stage::Ahead | Stage::Resolving { .. } | Stage::Leaving { .. } | Stage::Over => {}
@@ -167,6 +183,11 @@ impl Pull {
                     let bytes = download.bytes.clone();
                     store.commit_ingest(&self.lease, &download.ingest_ref(), &download.blob, bytes, now);
                     download.state = State::Done;
+                    self.diary
+                        .layers
+                        .iter_mut()
+                        .filter(|l| l.digest == download.blob.digest)
+                        .for_each(|l| l.committed = Some(now));
                     self.unlabelled.push((now + LABEL_LAG, download.kind, download.blob.digest.to_string()));
                 }
                 State::Flowing => {
@@ -184,6 +205,13 @@ impl Pull {
         }
         if failed {
             self.give_up(store, now);
+        }
+    }
+
+    fn note_ingests(&mut self, store: &Store) {
+        for (layer, download) in self.diary.layers.iter_mut().zip(&self.layers).filter(|(layer, _)| layer.opened.is_none()) {
+            let ingest = store.ingests.get(&download.ingest_ref()).filter(|ingest| ingest.writer == Some(self.owner));
+            layer.opened = ingest.map(|ingest| ingest.started_at);
         }
     }
 
@@ -228,6 +256,7 @@ impl Pull {
                 let labels = snapshot_labels(store, &self.image, *next);
                 store.prepare(&self.lease, &key, Snapshot { committed: false, parent, labels, created_at: now, size: 0 }, now);
                 self.layers[*next..].iter_mut().for_each(Download::want);
+                self.diary.layers[*next].prepared = Some(now);
                 *unpack = Unpack::Fetching { key };
             }
             Unpack::Fetching { key } if self.layers[*next].state == State::Done => {
@@ -240,6 +269,7 @@ impl Pull {
                 }
                 store.label_content(layer.blob.digest.as_str(), "containerd.io/uncompressed", layer.diff_id.as_str(), now);
                 store.commit_snapshot(&self.lease, key, &chain, layer.blob.size, now);
+                self.diary.layers[*next].unpacked = Some(now);
                 store.chain_locks.remove(&chain);
                 (*next, *unpack) = (*next + 1, Unpack::Locking);
             }
@@ -273,6 +303,7 @@ impl Pull {
         let is_reference = name == self.image.name.to_string();
         if is_reference || store.personality.rewrites_image_records() || !store.has_record(&name, self.image.target()) {
             store.write_record(&name, self.image.target(), now);
+            self.diary.recorded = Some(now);
         }
     }
 

@@ -1,0 +1,176 @@
+//! How one pull ends: noticing, waiting for evidence, the verdict, and what it does to the layers.
+
+use std::time::Duration;
+
+use super::{Around, ORPHANED_AFTER, Stage, Watched};
+use crate::pull::{Ending, Outcome, TimingSource, Wait};
+use crate::time::Timestamp;
+use crate::track::layer::Origin;
+use crate::track::rate::UnpackSpeed;
+use crate::track::seen::ImageRecord;
+use crate::track::verdict::{Remains, judge};
+
+/// How far the clocks of agent and containerd may be apart: the same clock, but the agent's runs on without steps while something happens.
+const CLOCK_SLACK: Duration = Duration::from_millis(500);
+/// How long answers may take before the pull is judged without them.
+const ENDING_PATIENCE: Duration = Duration::from_secs(5);
+/// The same where nothing but the image record can tell what was pulled: it is looked into first.
+const EMPTY_GRACE: Duration = Duration::from_secs(2);
+/// How long events may lag behind the survey that missed the lease.
+const ENDING_GRACE: Duration = Duration::from_millis(150);
+
+impl Watched {
+    /// Whether its lease was gone after `at` without ever having shown what was pulled: a pull that found everything on the node is over
+    /// between two looks.
+    pub(in crate::track) fn ended_empty_after(&self, at: Timestamp) -> bool {
+        let gone_at = match self.stage {
+            Stage::Ending { since, .. } => since,
+            Stage::Ended { at } if self.ending.is_none() => at,
+            Stage::Candidate | Stage::Live | Stage::Ended { .. } | Stage::Dull => return false,
+        };
+        self.is_empty() && !self.strange && (self.created_at..=gone_at).contains(&at)
+    }
+
+    /// Takes an image record for its own, and what was pulled from there.
+    pub(in crate::track) fn adopt(&mut self, record: ImageRecord, now: Timestamp) {
+        if let Stage::Ended { at } = self.stage {
+            self.stage = Stage::Ending { since: at, runtime_restarted: false };
+        }
+        self.asking_since = now;
+        self.record_seen = record.is_by_tag();
+        self.name.clone_from(&record.name);
+        self.hold(record.target.clone());
+        self.records.push(record);
+    }
+
+    /// Notes that a layer that it was unpacking was given up. Usually it failed or was canceled then.
+    pub(in crate::track) const fn gives_up(&mut self) {
+        self.given_up = true;
+    }
+
+    /// Says that the lease is gone, or its runtime, since `since`.
+    pub(in crate::track) fn vanish(&mut self, since: Timestamp, now: Timestamp, runtime_restarted: bool) {
+        if matches!(self.stage, Stage::Candidate | Stage::Live) {
+            self.hold_documents();
+        }
+        match self.stage {
+            Stage::Candidate if self.contents.is_empty() => self.stage = Stage::Ended { at: now },
+            Stage::Dull => self.stage = Stage::Ended { at: now },
+            Stage::Candidate | Stage::Live => {
+                self.stage = Stage::Ending { since, runtime_restarted };
+                self.asking_since = now;
+                self.ask_for_evidence(Self::want_again);
+            }
+            Stage::Ending { .. } | Stage::Ended { .. } => {}
+        }
+    }
+
+    /// Reaches the verdict if its evidence is complete, or if it has been waited for long enough. True when it was reached by this call.
+    pub(in crate::track) fn conclude(&mut self, now: Timestamp, around: &mut impl Around, speed: &mut UnpackSpeed) -> bool {
+        let Stage::Ending { since, runtime_restarted } = self.stage else { return false };
+        let waits_for_answers = !self.pending.is_empty() && now.since(self.asking_since) < ENDING_PATIENCE;
+        if now < since + self.grace() || waits_for_answers {
+            return false;
+        }
+        if self.from_record {
+            self.date_back(around);
+        }
+        self.fold(now, around);
+        let proven = self.records.iter().any(|r| self.proves(r) && !(self.given_up && around.rivals(self.id, r)));
+        let outcome = judge(Remains { proven, ..self.remains(since, runtime_restarted) });
+        self.end(outcome, since);
+        for layer in &self.layers {
+            if let (false, Some((start, _)), Some((end, _))) =
+                (layer.is_cached(), layer.committed_at.max(layer.prepared_at), layer.unpacked_at)
+            {
+                speed.learn(layer.planned.size, end.since(start));
+            }
+        }
+        self.stage = Stage::Ended { at: now };
+        true
+    }
+
+    /// Gives the pull up as lost.
+    pub(in crate::track) fn lose(&mut self, now: Timestamp) {
+        self.ending = Some(Ending { outcome: Outcome::Lost, at: now, source: TimingSource::Inferred });
+        self.stage = Stage::Ended { at: now };
+    }
+
+    /// When something is to be done about it without anything being seen.
+    pub(in crate::track) fn deadline(&self) -> Option<Timestamp> {
+        match self.stage {
+            Stage::Ending { since, .. } if self.pending.is_empty() => Some(since + self.grace()),
+            Stage::Ending { since, .. } => Some((self.asking_since + ENDING_PATIENCE).max(since + self.grace())),
+            Stage::Candidate | Stage::Live | Stage::Ended { .. } | Stage::Dull => None,
+        }
+    }
+
+    /// How long the verdict waits for what lags behind.
+    pub(super) fn grace(&self) -> Duration {
+        if self.is_empty() { EMPTY_GRACE } else { ENDING_GRACE }
+    }
+
+    /// Whether nothing of what it pulls was ever seen.
+    pub(super) fn is_empty(&self) -> bool {
+        self.contents.is_empty() && self.layers.is_empty() && self.open.is_empty()
+    }
+
+    /// Whether this record was written by this pull, at its end.
+    pub(super) fn proves(&self, record: &ImageRecord) -> bool {
+        let from = self.changed_after.before(CLOCK_SLACK).max(self.created_at);
+        self.contents.contains(&record.target) && (self.from_record || record.updated_at >= from)
+    }
+
+    /// Gives up a pull whose client is gone: nothing has moved for very long, and nothing explains it.
+    pub(super) fn age(&mut self, now: Timestamp) {
+        let last = self.meter.last_progress().unwrap_or(self.created_at).max(self.last_change);
+        let explained = self
+            .told
+            .as_ref()
+            .is_some_and(|(told, _)| matches!(told.wait, Some(Wait::LayerLock { .. } | Wait::DownloadSlot { .. })));
+        if self.is_live() && !explained && now.since(last) >= ORPHANED_AFTER {
+            self.end(Outcome::Canceled, now);
+            self.stage = Stage::Ended { at: now };
+        }
+    }
+
+    pub(super) fn remains(&self, since: Timestamp, runtime_restarted: bool) -> Remains {
+        let fetching = || self.layers.iter().filter(|l| !l.is_cached());
+        let last = self.meter.last_progress().or(self.planned_at).unwrap_or(self.created_at);
+        Remains {
+            proven: false,
+            runtime_restarted,
+            planned: self.planned_at.is_some(),
+            had_to_fetch: fetching().next().is_some(),
+            all_complete: fetching().all(|l| l.complete) && self.layers.iter().any(|l| !l.unpacked),
+            full_but_uncommitted: fetching().any(|l| !l.complete && l.planned.size > 0 && l.offset >= l.planned.size),
+            any_byte: fetching().any(|l| l.complete || l.has_moved()),
+            held_up: self
+                .told
+                .as_ref()
+                .is_some_and(|(told, _)| matches!(told.wait, Some(Wait::LayerLock { .. } | Wait::DownloadSlot { .. }))),
+            silence: since.since(last),
+        }
+    }
+
+    pub(super) fn end(&mut self, outcome: Outcome, since: Timestamp) {
+        let proof = self.records.iter().filter(|r| self.proves(r)).map(|r| r.updated_at).max();
+        let (at, source) = match (&outcome, proof) {
+            (Outcome::Ready, Some(at)) => (at, TimingSource::Record),
+            (Outcome::Ready | Outcome::Failed(_) | Outcome::Canceled | Outcome::Lost, _) => (since, TimingSource::Poll),
+        };
+        match outcome {
+            Outcome::Ready => {
+                for layer in &mut self.layers {
+                    if layer.origin == Origin::Unknown {
+                        layer.origin = Origin::Here;
+                    }
+                    layer.conclude();
+                }
+            }
+            Outcome::Failed(_) => self.layers.iter_mut().for_each(|l| l.failed = l.opened_at.is_some() && !l.complete),
+            Outcome::Canceled | Outcome::Lost => {}
+        }
+        self.ending = Some(Ending { outcome, at, source });
+    }
+}

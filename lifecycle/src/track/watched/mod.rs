@@ -1,0 +1,259 @@
+//! One pull under observation: folds what was seen of its lease into the state of the pull.
+//!
+//! It knows nothing of other pulls; what it needs of them (who brings a layer, who unpacks it) is handed in as [`Around`]. What it wants
+//! to know more it puts on a list, which the tracker turns into questions.
+//!
+//! Rooms: `asking` what it wants to know, `learning` what it takes in, `folding` it into layers, `telling` the state, `ending` it.
+
+mod asking;
+mod ending;
+mod folding;
+mod learning;
+mod telling;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::layer::Track;
+use super::plan::Document;
+use super::rate::Meter;
+use super::seen::{ContentFacts, ExtractKey, ImageRecord, LeaseKey, Subject};
+use crate::image::{Digest, ImageRef};
+use crate::pull::{Ending, Outcome, Pull, PullId, Wait, Waited};
+use crate::time::Timestamp;
+
+/// A blob without labels is looked into only up to this size: labels lag a commit by milliseconds.
+const SMALL_DOCUMENT: u64 = 64 << 10;
+/// A lease of which nothing has moved for so long belongs to a client that is gone (`ctr` and Docker leave theirs behind).
+const ORPHANED_AFTER: Duration = Duration::from_secs(600);
+
+/// Where the observation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// A lease that may be a pull. Back to here: never.
+    Candidate,
+    /// A pull that runs.
+    Live,
+    /// The lease is gone, or its runtime is; the verdict waits for evidence.
+    Ending {
+        /// When that was noticed.
+        since: Timestamp,
+        /// Whether another process serves the socket now.
+        runtime_restarted: bool,
+    },
+    /// The verdict was told. Kept for a while so that its layers and its image record are not taken for someone else's.
+    Ended {
+        /// When that was.
+        at: Timestamp,
+    },
+    /// A lease that is no pull, or the leftover of one; looked at no more while it exists.
+    Dull,
+}
+
+/// What one pull must know of the others on its node.
+pub(super) trait Around {
+    /// Notes that the asker brings this blob now, whoever did before.
+    fn take(&mut self, digest: &Digest, asker: PullId);
+    /// Whether another pull may have written this image record.
+    fn rivals(&self, asker: PullId, record: &ImageRecord) -> bool;
+    /// The pull that brings this blob; the asker, if nobody else claimed it before.
+    fn claim(&mut self, digest: &Digest, asker: PullId) -> PullId;
+    /// Another pull that is unpacking this chain or fetching this blob now.
+    fn holder(&self, asker: PullId, chain: Option<&Digest>, blob: &Digest) -> Option<PullId>;
+    /// Whether bytes of another pull are moving.
+    fn others_move(&self, asker: PullId) -> bool;
+    /// When the snapshot for this chain was prepared, by event.
+    fn prepared(&self, chain: &Digest) -> Option<Timestamp>;
+    /// When this chain was committed, by event.
+    fn unpacked(&self, chain: &Digest) -> Option<Timestamp>;
+}
+
+/// One lease, or one image record without a lease, and what is known of its pull.
+#[derive(Clone, Debug)]
+pub(super) struct Watched {
+    pub(super) key: LeaseKey,
+    pub(super) id: PullId,
+    pub(super) stage: Stage,
+    created_at: Timestamp,
+    /// When this agent saw it first.
+    first_seen: Timestamp,
+    /// Last survey that listed the lease; its beginning before the first.
+    last_alive: Timestamp,
+    /// What the lease holds changed last after this: it is complete before the image is recorded.
+    changed_after: Timestamp,
+    /// Last change of anything.
+    last_change: Timestamp,
+    contents: BTreeSet<Digest>,
+    facts: BTreeMap<Digest, ContentFacts>,
+    open: BTreeSet<Digest>,
+    /// Snapshots that are open to receive a layer, by the chain that they become.
+    extracting: BTreeMap<Digest, ExtractKey>,
+    chains: BTreeSet<Digest>,
+    snapshotter: String,
+    documents: BTreeMap<Digest, Document>,
+    /// When snapshots were made, by key or chain id.
+    snapshots: BTreeMap<String, Timestamp>,
+    layers: Vec<Track>,
+    /// When the manifest's layers became known; `None` before.
+    planned_at: Option<Timestamp>,
+    /// Whether the configuration was read, so that layers have chain ids.
+    chained: bool,
+    /// Whether this was made from an image record, because its lease was never seen: the record is its proof.
+    from_record: bool,
+    /// Whether the event that tells of its image record was seen.
+    record_seen: bool,
+    /// Whether its lease holds something that no pull holds.
+    strange: bool,
+    /// Whether a layer that it was unpacking was given up.
+    given_up: bool,
+    resolved_at: Option<Timestamp>,
+    name: Option<ImageRef>,
+    records: Vec<ImageRecord>,
+    meter: Meter,
+    /// What it waits for now, and what it waited for.
+    waiting: Option<Wait>,
+    waits: Vec<Waited>,
+    ending: Option<Ending>,
+    /// Asked, answered or not; asked once each.
+    asked: BTreeSet<Subject>,
+    /// Asked and not answered.
+    pending: BTreeSet<Subject>,
+    /// Asked, not answered, and to be asked again: the answer under way may be from before what makes the question matter.
+    outdated: BTreeSet<Subject>,
+    /// Asked, and it could not be answered: asked again with the next survey.
+    unavailable: BTreeSet<Subject>,
+    wants: Vec<Subject>,
+    /// Since when the evidence about its end could be asked for.
+    asking_since: Timestamp,
+    /// The last state that was told, and when.
+    pub(super) told: Option<(Pull, Timestamp)>,
+}
+
+impl Watched {
+    /// A lease that was seen for the first time.
+    pub(super) fn new(node_uid: &str, key: LeaseKey, created_at: Timestamp, now: Timestamp) -> Self {
+        let id = PullId::derive(node_uid, &key.namespace, &key.lease, created_at);
+        Self {
+            key,
+            id,
+            stage: Stage::Candidate,
+            created_at,
+            first_seen: now,
+            last_alive: created_at,
+            changed_after: created_at,
+            last_change: now,
+            contents: BTreeSet::new(),
+            facts: BTreeMap::new(),
+            open: BTreeSet::new(),
+            extracting: BTreeMap::new(),
+            chains: BTreeSet::new(),
+            snapshotter: String::new(),
+            documents: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            layers: Vec::new(),
+            planned_at: None,
+            chained: false,
+            from_record: false,
+            record_seen: false,
+            strange: false,
+            given_up: false,
+            resolved_at: None,
+            name: None,
+            records: Vec::new(),
+            meter: Meter::default(),
+            waiting: None,
+            waits: Vec::new(),
+            ending: None,
+            asked: BTreeSet::new(),
+            pending: BTreeSet::new(),
+            outdated: BTreeSet::new(),
+            unavailable: BTreeSet::new(),
+            wants: Vec::new(),
+            asking_since: now,
+            told: None,
+        }
+    }
+
+    /// A pull that was over before its lease was seen: all there is of it is the image record that it wrote.
+    pub(super) fn from_record(node_uid: &str, key: LeaseKey, record: ImageRecord, now: Timestamp) -> Self {
+        let mut watched = Self::new(node_uid, key, record.updated_at, now);
+        watched.stage = Stage::Ending { since: now, runtime_restarted: false };
+        watched.from_record = true;
+        watched.record_seen = record.is_by_tag();
+        watched.name.clone_from(&record.name);
+        watched.hold(record.target.clone());
+        watched.records.push(record);
+        watched
+    }
+
+    pub(super) const fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Live)
+    }
+
+    /// Whether it was told and its end was not: there is a last word to say. One that is made from a record has only a last word.
+    pub(super) fn told_open(&self) -> bool {
+        let ended = matches!(self.stage, Stage::Ended { .. }) && self.ending.is_some();
+        ended && self.told.as_ref().is_none_or(|(told, _)| told.ending.is_none())
+    }
+
+    /// Whether a survey listed its lease at or after `time`.
+    pub(super) fn was_listed_since(&self, time: Timestamp) -> bool {
+        self.last_alive >= time
+    }
+
+    /// Notes that the lease is still there though it is of no more interest.
+    pub(super) const fn still_there(&mut self, taken_at: Timestamp) {
+        self.last_alive = taken_at;
+    }
+
+    /// Whether its end is not told yet.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Candidate | Stage::Live | Stage::Ending { .. })
+    }
+
+    pub(super) const fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    /// Whether the image that this digest names is the one that is or was pulled.
+    pub(super) fn holds(&self, digest: &Digest) -> bool {
+        self.contents.contains(digest)
+    }
+
+    /// Whether an image record that was written at `at` may be of this pull: after its beginning, and at most `belongs` after its end.
+    pub(super) fn may_have_written(&self, at: Timestamp, belongs: Duration) -> bool {
+        let until = match &self.ending {
+            None => Some(at),
+            Some(Ending { outcome: Outcome::Ready, at, .. }) => Some(*at + belongs),
+            Some(Ending { .. }) => None,
+        };
+        self.stage != Stage::Dull && self.created_at.before(belongs) <= at && until.is_some_and(|until| at <= until)
+    }
+
+    /// Whether the event of its image record was not seen yet.
+    pub(super) const fn awaits_record(&self) -> bool {
+        !self.record_seen
+    }
+
+    /// Notes that the event of its image record was seen: the next one is another pull's.
+    pub(super) const fn record_is_seen(&mut self) {
+        self.record_seen = true;
+    }
+
+    pub(super) fn is_extracting(&self, chain: &Digest) -> bool {
+        self.extracting.contains_key(chain)
+    }
+
+    /// Whether this very snapshot was open when it was looked at last.
+    pub(super) fn extracts_into(&self, key: &ExtractKey) -> bool {
+        self.extracting.get(key.chain()) == Some(key)
+    }
+
+    pub(super) fn is_fetching(&self, blob: &Digest) -> bool {
+        self.open.contains(blob)
+    }
+
+    pub(super) fn moves(&self, now: Timestamp) -> bool {
+        self.is_live() && self.meter.last_progress().is_some_and(|at| now.since(at) < Duration::from_secs(3))
+    }
+}

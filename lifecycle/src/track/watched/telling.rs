@@ -1,0 +1,136 @@
+//! What one pull tells: its phase, its wait, and the whole state that others see.
+
+use std::time::Duration;
+
+use super::{Around, Watched};
+use crate::pull::{Layer, MAX_WAITS, Phase, Pull, Wait, Waited};
+use crate::time::Timestamp;
+use crate::track::layer::{Origin, Track};
+use crate::track::rate::{UnpackSpeed, eta};
+
+/// Shorter waits are not worth remembering.
+const SHORTEST_WAIT: Duration = Duration::from_millis(200);
+/// A wait is told when no byte has come for this long.
+const WAIT_VISIBLE_AFTER: Duration = Duration::from_millis(1_200);
+/// How long the plan may stay unsettled before it is told as far as it is known.
+const SETTLE: Duration = Duration::from_millis(500);
+
+impl Watched {
+    /// Whether it may be told: enough is settled that totals will not jump.
+    pub(in crate::track) fn is_settled(&self, now: Timestamp) -> bool {
+        let unsettled = |layer: &Track| {
+            let here =
+                self.contents.contains(&layer.planned.digest) || layer.chain.as_ref().is_some_and(|c| self.chains.contains(c));
+            here && layer.origin == Origin::Unknown
+        };
+        let resolving_in_a_hurry = self.planned_at.is_none() && !self.contents.is_empty() && now.since(self.first_seen) < SETTLE;
+        match self.planned_at {
+            _ if !self.is_live() => true,
+            Some(at) => {
+                now.since(at) >= SETTLE || !(self.layers.iter().any(unsettled) || (!self.chained && !self.layers.is_empty()))
+            }
+            None => !resolving_in_a_hurry,
+        }
+    }
+
+    /// The whole present state.
+    pub(in crate::track) fn view(&mut self, now: Timestamp, around: &impl Around, speed: UnpackSpeed) -> Pull {
+        let layers: Vec<Layer> = self.layers.iter().map(|l| l.view(self.created_at)).collect();
+        let phase = self.phase();
+        let running = self.is_live();
+        let wait = if running { self.wait(phase, now, around) } else { None };
+        self.note_wait(wait.clone(), self.ending.as_ref().map_or(now, |e| e.at));
+        let rate = self.meter.bytes_per_sec().filter(|_| running && phase == Phase::Downloading);
+        let remaining: u64 = self.layers.iter().filter(|l| !l.is_cached()).map(|l| l.planned.size - l.fetched()).sum();
+        let tail = self.layers.iter().filter(|l| !l.unpacked && !l.complete).map(|l| l.planned.size).max();
+        let tail = tail.unwrap_or_else(|| self.layers.iter().filter(|l| !l.unpacked).map(|l| l.planned.size).sum());
+        let slowest = self.layers.iter().filter_map(Track::remaining_time).max();
+        let total_known = self.planned_at.is_some();
+        let sequence = self.told.as_ref().map_or(0, |(told, _)| told.sequence + 1);
+        let elapsed = now.since(self.created_at).as_millis();
+        Pull {
+            id: self.id,
+            sequence: sequence.max(u64::try_from(elapsed).unwrap_or(u64::MAX)).max(1),
+            namespace: self.key.namespace.clone(),
+            image: self.name.clone(),
+            digest: self.top(),
+            snapshotter: self.snapshotter.clone(),
+            phase,
+            wait,
+            waits: self.waits.clone(),
+            ending: self.ending.clone(),
+            started_at: self.created_at,
+            resolved_at: self.resolved_at,
+            observed_at: now,
+            total_known,
+            bytes_per_sec: rate,
+            eta: if running && total_known { eta(remaining, rate, slowest, tail, speed) } else { None },
+            layers,
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        let fetched_any = self.layers.iter().any(|l| !l.is_cached());
+        let missing = self.layers.iter().any(|l| !l.is_cached() && !l.complete);
+        let packed = self.layers.iter().any(|l| !l.unpacked);
+        match (self.layers.is_empty(), missing, packed, fetched_any) {
+            (true, ..) | (false, false, false, false) => Phase::Resolving,
+            (false, true, ..) => Phase::Downloading,
+            (false, false, _, _) => Phase::Unpacking,
+        }
+    }
+
+    pub(super) fn wait(&self, phase: Phase, now: Timestamp, around: &impl Around) -> Option<Wait> {
+        let since = self.meter.last_progress().unwrap_or(self.created_at).max(self.resolved_at.unwrap_or(self.created_at));
+        let quiet = now.since(since);
+        let asleep = !self.layers.iter().any(|l| self.open.contains(&l.planned.digest) && l.offset > 0);
+        let next = self.layers.iter().find(|l| !l.unpacked && (!l.complete || !l.extracting));
+        match (phase, next) {
+            (Phase::Unpacking | Phase::Queued, _) => None,
+            (Phase::Downloading, Some(layer)) if asleep => {
+                let digest = &layer.planned.digest;
+                let holder = if layer.extracting || self.open.contains(digest) {
+                    None
+                } else {
+                    around.holder(self.id, layer.chain.as_ref(), digest)
+                };
+                match holder {
+                    Some(holder) => Some(Wait::LayerLock { since, holder, layer: digest.clone() }),
+                    None => self.wait_for_bytes(since, quiet, asleep, around),
+                }
+            }
+            (Phase::Downloading, _) => self.wait_for_bytes(since, quiet, asleep, around),
+            (Phase::Resolving, _) if !self.open.is_empty() => self.wait_for_bytes(since, quiet, asleep, around),
+            (Phase::Resolving, _) => None,
+        }
+    }
+
+    /// Remembers a wait that is over. A stall that turns out to be a wait for something is the same stretch, told better.
+    pub(super) fn note_wait(&mut self, wait: Option<Wait>, now: Timestamp) {
+        let same = |a: &Wait, b: &Wait| a.as_str() == b.as_str() && a.since() == b.since();
+        let over = match (&self.waiting, &wait) {
+            (Some(was), Some(is)) if same(was, is) || was.since() == is.since() => None,
+            (was, _) => was.clone(),
+        };
+        if self.waiting.is_some() {
+            self.meter.restart();
+        }
+        let long_enough = |was: &Wait| now.since(was.since()) >= SHORTEST_WAIT;
+        if let Some(was) = over.filter(long_enough)
+            && self.waits.len() < MAX_WAITS
+        {
+            self.waits.push(Waited { wait: was, until: now });
+        }
+        self.waiting = wait;
+    }
+
+    pub(super) fn wait_for_bytes(&self, since: Timestamp, quiet: Duration, asleep: bool, around: &impl Around) -> Option<Wait> {
+        if asleep && quiet >= WAIT_VISIBLE_AFTER && around.others_move(self.id) {
+            Some(Wait::DownloadSlot { since })
+        } else if quiet >= self.meter.stall_after() {
+            Some(Wait::Stalled { since })
+        } else {
+            None
+        }
+    }
+}
