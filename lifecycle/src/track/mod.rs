@@ -11,9 +11,10 @@
 //! ```
 //!
 //! A lease is a pull (`containerd` client/pull.go, core/transfer/local/pull.go take one before they resolve). Rooms: `seen` is the
-//! language of the shell, `watched` one pull, `layer` one layer, `plan` the documents, `rate` speed and silence, `verdict` the end.
+//! language of the shell, `watched` one pull, `layer` one layer, `plan` the documents, `rate` speed and silence, `verdict` the end, `memory` what is known beside the pulls.
 
 mod layer;
+mod memory;
 mod plan;
 mod rate;
 mod seen;
@@ -27,6 +28,11 @@ use std::{
     time::Duration,
 };
 
+use self::{
+    memory::{Memory, RECORD_OF_PULL, with},
+    rate::UnpackSpeed,
+    watched::{Stage, Watched},
+};
 pub use self::{
     plan::MAX_LAYERS,
     seen::{
@@ -34,20 +40,14 @@ pub use self::{
         Resource, Runtime, Seen, SnapshotFacts, Subject, Survey,
     },
 };
-use self::{
-    rate::UnpackSpeed,
-    watched::{Around, Stage, Watched},
-};
 use crate::{
-    image::{Digest, ImageRef},
-    pull::{Node, NodeReport, Pull, PullId},
+    image::ImageRef,
+    pull::{Node, NodeReport, Pull},
     time::Timestamp,
 };
 
 /// Most leases that are watched at once; a node pulls a handful at a time, Docker and crashed clients leave some behind.
 pub const MAX_WATCHED: usize = 1_024;
-/// Most chains whose events are remembered.
-const MAX_CHAINS: usize = 8_192;
 /// Most image records that are looked into at once because no lease explains them.
 const MAX_RECORDS: usize = 64;
 /// How long an ended pull is kept, so that what it brought is not taken for another's.
@@ -64,8 +64,6 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 const RECORD_GRACE: Duration = Duration::from_secs(1);
 /// How long the answer about an image record may take.
 const RECORD_PATIENCE: Duration = Duration::from_secs(10);
-/// The records of one pull are written within this time of its end: CRI adds two names behind the client's own.
-const RECORD_OF_PULL: Duration = Duration::from_secs(2);
 /// Shortest time between two surveys, however much stirs; it grows while they find nothing.
 const SHORTEST_GAP: Duration = Duration::from_millis(20);
 /// Longest time between two surveys while something stirs.
@@ -574,94 +572,4 @@ fn is_step(old: &Pull, new: &Pull) -> bool {
 fn is_change(old: &Pull, new: &Pull) -> bool {
     let still = Pull { sequence: old.sequence, observed_at: old.observed_at, ..new.clone() };
     still != *old
-}
-
-/// What is remembered beside the pulls themselves.
-#[derive(Debug, Default)]
-struct Memory {
-    /// When the runtime's process started, if known: leases from before it are leftovers.
-    born: Option<Timestamp>,
-    /// Who brings which blob.
-    owners: BTreeMap<(String, Digest), PullId>,
-    /// When which chain was prepared and committed, by event.
-    chains: BTreeMap<(String, Digest), Chain>,
-}
-
-#[derive(Debug, Default)]
-struct Chain {
-    prepared: Option<Timestamp>,
-    unpacked: Option<Timestamp>,
-}
-
-impl Chain {
-    fn newest(&self) -> Option<Timestamp> {
-        self.unpacked.max(self.prepared)
-    }
-}
-
-impl Memory {
-    fn chain(&mut self, namespace: &str, chain: &Digest) -> &mut Chain {
-        if self.chains.len() >= MAX_CHAINS {
-            let oldest = self.chains.iter().min_by_key(|(_, c)| c.newest()).map(|(k, _)| k.clone());
-            if let Some(oldest) = oldest {
-                self.chains.remove(&oldest);
-            }
-        }
-        self.chains.entry((namespace.to_owned(), chain.clone())).or_default()
-    }
-}
-
-/// The other pulls of the node, as one of them sees them.
-struct Neighbours<'a> {
-    namespace: &'a str,
-    now: Timestamp,
-    memory: &'a mut Memory,
-    others: &'a BTreeMap<LeaseKey, Watched>,
-}
-
-impl Around for Neighbours<'_> {
-    fn take(&mut self, digest: &Digest, asker: PullId) {
-        self.memory.owners.insert((self.namespace.to_owned(), digest.clone()), asker);
-    }
-
-    fn rivals(&self, asker: PullId, record: &ImageRecord) -> bool {
-        let others = self.others.values().filter(|w| w.id != asker && w.key.namespace == self.namespace);
-        others.filter(|w| w.holds(&record.target)).any(|w| w.may_have_written(record.updated_at, RECORD_OF_PULL))
-    }
-
-    fn claim(&mut self, digest: &Digest, asker: PullId) -> PullId {
-        *self.memory.owners.entry((self.namespace.to_owned(), digest.clone())).or_insert(asker)
-    }
-
-    fn holder(&self, asker: PullId, chain: Option<&Digest>, blob: &Digest) -> Option<PullId> {
-        let others = || self.others.values().filter(|w| w.is_live() && w.id != asker && w.key.namespace == self.namespace);
-        let unpacking = chain.and_then(|chain| others().find(|w| w.is_extracting(chain)));
-        unpacking.or_else(|| others().find(|w| w.is_fetching(blob))).map(|w| w.id)
-    }
-
-    fn others_move(&self, asker: PullId) -> bool {
-        self.others.values().any(|w| w.id != asker && w.moves(self.now))
-    }
-
-    fn prepared(&self, chain: &Digest) -> Option<Timestamp> {
-        self.memory.chains.get(&(self.namespace.to_owned(), chain.clone()))?.prepared
-    }
-
-    fn unpacked(&self, chain: &Digest) -> Option<Timestamp> {
-        self.memory.chains.get(&(self.namespace.to_owned(), chain.clone()))?.unpacked
-    }
-}
-
-/// Lets one pull act with a view of all others: it is taken out of the map for that long.
-fn with<T>(
-    watched: &mut BTreeMap<LeaseKey, Watched>,
-    memory: &mut Memory,
-    key: &LeaseKey,
-    now: Timestamp,
-    act: impl FnOnce(&mut Watched, &mut Neighbours<'_>) -> T,
-) -> Option<T> {
-    let mut one = watched.remove(key)?;
-    let result = act(&mut one, &mut Neighbours { namespace: &key.namespace, now, memory, others: watched });
-    watched.insert(key.clone(), one);
-    Some(result)
 }

@@ -1,0 +1,107 @@
+//! What is remembered beside the pulls themselves, and how one pull sees the others of its node.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    seen::{ImageRecord, LeaseKey},
+    watched::{Around, Watched},
+};
+use crate::{image::Digest, pull::PullId, time::Timestamp};
+
+/// The records of one pull are written within this time of its end: CRI adds two names behind the client's own.
+pub(super) const RECORD_OF_PULL: Duration = Duration::from_secs(2);
+/// Most chains whose events are remembered.
+const MAX_CHAINS: usize = 8_192;
+
+/// What is remembered beside the pulls themselves.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// When the runtime's process started, if known: leases from before it are leftovers.
+    pub(super) born: Option<Timestamp>,
+    /// Who brings which blob.
+    pub(super) owners: BTreeMap<(String, Digest), PullId>,
+    /// When which chain was prepared and committed, by event.
+    pub(super) chains: BTreeMap<(String, Digest), Chain>,
+}
+
+/// When a chain was prepared and committed.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    pub(super) prepared: Option<Timestamp>,
+    pub(super) unpacked: Option<Timestamp>,
+}
+
+impl Chain {
+    /// The last thing that happened to it.
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        self.unpacked.max(self.prepared)
+    }
+}
+
+impl Memory {
+    /// A chain, to note something about it; forgets the oldest if there are too many.
+    pub(super) fn chain(&mut self, namespace: &str, chain: &Digest) -> &mut Chain {
+        if self.chains.len() >= MAX_CHAINS {
+            let oldest = self.chains.iter().min_by_key(|(_, c)| c.newest()).map(|(k, _)| k.clone());
+            if let Some(oldest) = oldest {
+                self.chains.remove(&oldest);
+            }
+        }
+        self.chains.entry((namespace.to_owned(), chain.clone())).or_default()
+    }
+}
+
+/// The other pulls of the node, as one of them sees them.
+pub(super) struct Neighbours<'a> {
+    namespace: &'a str,
+    now: Timestamp,
+    memory: &'a mut Memory,
+    others: &'a BTreeMap<LeaseKey, Watched>,
+}
+
+impl Around for Neighbours<'_> {
+    fn take(&mut self, digest: &Digest, asker: PullId) {
+        self.memory.owners.insert((self.namespace.to_owned(), digest.clone()), asker);
+    }
+
+    fn rivals(&self, asker: PullId, record: &ImageRecord) -> bool {
+        let others = self.others.values().filter(|w| w.id != asker && w.key.namespace == self.namespace);
+        others.filter(|w| w.holds(&record.target)).any(|w| w.may_have_written(record.updated_at, RECORD_OF_PULL))
+    }
+
+    fn claim(&mut self, digest: &Digest, asker: PullId) -> PullId {
+        *self.memory.owners.entry((self.namespace.to_owned(), digest.clone())).or_insert(asker)
+    }
+
+    fn holder(&self, asker: PullId, chain: Option<&Digest>, blob: &Digest) -> Option<PullId> {
+        let others = || self.others.values().filter(|w| w.is_live() && w.id != asker && w.key.namespace == self.namespace);
+        let unpacking = chain.and_then(|chain| others().find(|w| w.is_extracting(chain)));
+        unpacking.or_else(|| others().find(|w| w.is_fetching(blob))).map(|w| w.id)
+    }
+
+    fn others_move(&self, asker: PullId) -> bool {
+        self.others.values().any(|w| w.id != asker && w.moves(self.now))
+    }
+
+    fn prepared(&self, chain: &Digest) -> Option<Timestamp> {
+        self.memory.chains.get(&(self.namespace.to_owned(), chain.clone()))?.prepared
+    }
+
+    fn unpacked(&self, chain: &Digest) -> Option<Timestamp> {
+        self.memory.chains.get(&(self.namespace.to_owned(), chain.clone()))?.unpacked
+    }
+}
+
+/// Lets one pull act with a view of all others: it is taken out of the map for that long.
+pub(super) fn with<T>(
+    watched: &mut BTreeMap<LeaseKey, Watched>,
+    memory: &mut Memory,
+    key: &LeaseKey,
+    now: Timestamp,
+    act: impl FnOnce(&mut Watched, &mut Neighbours<'_>) -> T,
+) -> Option<T> {
+    let mut one = watched.remove(key)?;
+    let result = act(&mut one, &mut Neighbours { namespace: &key.namespace, now, memory, others: watched });
+    watched.insert(key.clone(), one);
+    Some(result)
+}
