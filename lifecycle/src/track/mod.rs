@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A lease is a pull (`containerd` client/pull.go, core/transfer/local/pull.go take one before they resolve). Rooms: `seen` is the
-//! language of the shell, `watched` one pull, `layer` one layer, `plan` the documents, `rate` speed and silence, `verdict` the end, `memory` what is known beside the pulls.
+//! language of the shell, `watched` one pull, `layer` one layer, `plan` the documents, `rate` speed and silence, `verdict` the end,
+//! `memory` what is known beside the pulls.
 
 mod layer;
 mod memory;

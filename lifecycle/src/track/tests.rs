@@ -5,7 +5,10 @@ mod endings;
 use std::time::Duration;
 
 use super::*;
-use crate::pull::{ErrorClass, Outcome, Phase};
+use crate::{
+    image::Digest,
+    pull::{ErrorClass, Outcome, Phase},
+};
 
 const NS: &str = "k8s.io";
 
