@@ -237,6 +237,11 @@ fn settle(answer: Result<otlp::Sent, SendError>, refused: impl FnOnce()) -> Resu
         }
         Ok(_) => Ok(()),
         Err(error) if error.retryable() => Err(error),
+        Err(SendError::Unsupported { known: true, .. }) => Ok(()),
+        Err(error @ SendError::Unsupported { .. }) => {
+            tracing::warn!(%error, "sending it the rest; asking again from time to time");
+            Ok(())
+        }
         Err(error) => {
             tracing::warn!(%error, "the receiver does not want this");
             refused();

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use lifecycle::wire::Signal;
-use otlp::{Backoff, Client, Endpoint};
+use otlp::{Backoff, Client, Endpoint, SendError};
 use tokio::sync::Notify;
 
 use crate::metrics::{Metrics, SinkMetrics};
@@ -134,6 +134,7 @@ impl Sink {
                     tracing::warn!(sink = self.name, %error, ?wait, "cannot forward; will try again");
                     tokio::time::sleep(wait).await;
                 }
+                Err(error @ SendError::Unsupported { known: true, .. }) => return self.metrics.dropped(error.as_str()),
                 Err(error) => {
                     tracing::warn!(sink = self.name, %error, "a sink refused a request");
                     return self.metrics.dropped(error.as_str());

@@ -1,6 +1,10 @@
 //! Sends requests to one endpoint over connections that are kept, and reads the answers within bounds of time and size.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header::USER_AGENT};
@@ -12,6 +16,8 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use lifecycle::wire::{PartialSuccess, Signal};
+use tokio::time::Instant;
+use tonic::Code;
 
 use crate::{
     endpoint::{Endpoint, Protocol},
@@ -42,18 +48,23 @@ impl From<PartialSuccess> for Sent {
     }
 }
 
+/// How long a receiver that does not take a signal is not asked again.
+pub const ASK_AGAIN_AFTER: Duration = Duration::from_secs(600);
+
 /// Sends to one [`Endpoint`]. Connects when there is something to send, and anew when a connection is gone.
 #[derive(Debug)]
 pub struct Client {
     endpoint: Endpoint,
     connections: Mutex<Connections>,
+    /// Signals that the receiver does not take, and until when it is not asked again.
+    unsupported: Mutex<BTreeMap<Signal, Instant>>,
 }
 
 impl Client {
     /// For this endpoint; nothing is sent yet.
     pub fn new(endpoint: Endpoint) -> Self {
         let connections = Mutex::new(connections(&endpoint));
-        Self { endpoint, connections }
+        Self { endpoint, connections, unsupported: Mutex::default() }
     }
 
     /// Where it sends to.
@@ -61,11 +72,27 @@ impl Client {
         &self.endpoint
     }
 
-    /// Sends one export request, once.
+    /// Sends one export request, once. A signal that the receiver does not take, as Tempo takes only traces, is refused without asking for
+    /// [`ASK_AGAIN_AFTER`].
     ///
     /// # Errors
     /// When it was not accepted, or nobody knows; see [`SendError::retryable`].
     pub async fn send(&self, signal: Signal, request: Bytes) -> Result<Sent, SendError> {
+        if self.unsupported().get(&signal).is_some_and(|until| Instant::now() < *until) {
+            return Err(SendError::Unsupported { signal, known: true });
+        }
+        let answer = self.send_now(signal, request).await;
+        if matches!(&answer, Err(SendError::Grpc { code: Code::Unimplemented, .. } | SendError::Http { status: 404, .. })) {
+            let known = self.unsupported().insert(signal, Instant::now() + ASK_AGAIN_AFTER).is_some();
+            return Err(SendError::Unsupported { signal, known });
+        }
+        if answer.is_ok() {
+            self.unsupported().remove(&signal);
+        }
+        answer
+    }
+
+    async fn send_now(&self, signal: Signal, request: Bytes) -> Result<Sent, SendError> {
         let mut request = match self.endpoint.protocol {
             Protocol::Grpc => grpc::request(&self.endpoint, signal, request),
             Protocol::HttpProtobuf => web::request(&self.endpoint, signal, request),
@@ -86,6 +113,10 @@ impl Client {
             Protocol::Grpc => grpc::answer(response).await,
             Protocol::HttpProtobuf => web::answer(response).await,
         }
+    }
+
+    fn unsupported(&self) -> MutexGuard<'_, BTreeMap<Signal, Instant>> {
+        self.unsupported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection on which nothing came back may be dead without saying so; the next request gets a new one.

@@ -2,6 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
+use lifecycle::wire::Signal;
 use tonic::Code;
 
 /// Longest wait that a receiver can demand.
@@ -42,6 +43,14 @@ pub enum SendError {
         /// When it wants the request again, at most [`MAX_RETRY_AFTER`].
         retry_after: Option<Duration>,
     },
+    /// The receiver does not take this signal at all: gRPC UNIMPLEMENTED, or HTTP 404.
+    #[error("the receiver does not take {}", .signal.as_str())]
+    Unsupported {
+        /// Which signal.
+        signal: Signal,
+        /// Whether it has said so before: worth a word only the first time.
+        known: bool,
+    },
     /// What answered does not speak OTLP. Not tried again, because it may have taken the request.
     #[error("not an OTLP receiver: {0}")]
     Answer(&'static str),
@@ -72,7 +81,7 @@ impl SendError {
                 | Code::Unauthenticated => false,
             },
             Self::Http { status, .. } => matches!(status, 429 | 502..=504),
-            Self::Answer(_) => false,
+            Self::Unsupported { .. } | Self::Answer(_) => false,
         }
     }
 
@@ -80,7 +89,7 @@ impl SendError {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Grpc { retry_after, .. } | Self::Http { retry_after, .. } => *retry_after,
-            Self::Unreachable(_) | Self::Broken(_) | Self::Timeout(_) | Self::Answer(_) => None,
+            Self::Unreachable(_) | Self::Broken(_) | Self::Timeout(_) | Self::Unsupported { .. } | Self::Answer(_) => None,
         }
     }
 
@@ -91,6 +100,7 @@ impl SendError {
             Self::Broken(_) => "broken",
             Self::Timeout(_) => "timeout",
             Self::Grpc { .. } | Self::Http { .. } => "refused",
+            Self::Unsupported { .. } => "unsupported",
             Self::Answer(_) => "not_otlp",
         }
     }

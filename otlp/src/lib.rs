@@ -16,7 +16,7 @@ mod tls;
 mod web;
 
 pub use backoff::Backoff;
-pub use client::{Client, MAX_ANSWER, Sent};
+pub use client::{ASK_AGAIN_AFTER, Client, MAX_ANSWER, Sent};
 pub use codec::BytesCodec;
 pub use endpoint::{Compression, Endpoint, EndpointError, Protocol};
 pub use error::{MAX_RETRY_AFTER, SendError};

@@ -28,6 +28,8 @@ use super::sink::{Heard, Sink};
 
 /// How much faster than written everything happens.
 const HASTE: u32 = 4;
+/// How long before that the agent is there.
+const BEFORE: Duration = Duration::from_secs(1);
 /// How long anything may take before a test gives up.
 const DEADLINE: Duration = Duration::from_secs(60);
 const UID: &str = "uid-of-worker-1";
@@ -90,10 +92,10 @@ pub(super) fn scenario(name: &str) -> Scenario {
     hasten(Scenario::named(name).unwrap())
 }
 
-/// The scenario with all times divided and all rates multiplied.
+/// The scenario with all times divided and all rates multiplied, and time for the agent to be there.
 pub(super) fn hasten(mut scenario: Scenario) -> Scenario {
     for pull in &mut scenario.pulls {
-        pull.at.0 /= HASTE;
+        pull.at.0 = BEFORE + pull.at.0 / HASTE;
         pull.resolve.0 /= HASTE;
         pull.bytes_per_sec.0 *= u64::from(HASTE);
         pull.stalls.iter_mut().for_each(|stall| stall.lasts.0 /= HASTE);
@@ -102,7 +104,7 @@ pub(super) fn hasten(mut scenario: Scenario) -> Scenario {
         }
     }
     for crash in &mut scenario.crashes {
-        crash.at.0 /= HASTE;
+        crash.at.0 = BEFORE + crash.at.0 / HASTE;
         crash.down_for.0 /= HASTE;
     }
     scenario

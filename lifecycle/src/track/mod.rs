@@ -258,7 +258,7 @@ impl Tracker {
 
     /// When to [`tick`](Self::tick) at the latest if nothing is seen before. Changes with every call of `observe` and `tick`.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let beat = self.heartbeat_at.map(|at| at + HEARTBEAT);
+        let beat = Some(self.heartbeat_at.map_or(Timestamp::EPOCH, |at| at + HEARTBEAT));
         if matches!(self.runtime, Link::Down { .. }) {
             return beat;
         }

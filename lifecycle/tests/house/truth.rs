@@ -16,8 +16,8 @@ use super::{
     containerd::{self, Containerd, Fate, NAMESPACE, at},
 };
 
-/// Longest time between two looks while something happens: pace and delay.
-const LONGEST_BLINK: Duration = Duration::from_millis(2_500);
+/// Longest time between two looks while something happens: pace and delay. And the shortest, in which much may happen too.
+const BLINK: [Duration; 2] = [Duration::from_millis(2_500), Duration::from_millis(50)];
 
 /// What was seen so far, to compare with.
 pub(super) struct Truth {
@@ -132,15 +132,17 @@ impl Truth {
         Ok(())
     }
 
-    /// Through a haze nobody can tell which of two pulls of one image wrote its record, if both were over between two looks.
+    /// Nobody can tell which of two pulls of one image wrote its record, if one was over and the other wrote between two looks. Through a
+    /// haze looks are far apart.
     fn is_excused(&self, world: &Containerd, model: Option<&containerd::Pull>) -> bool {
         let Some((model, began)) = model.and_then(|model| Some((model, model.began?))) else { return false };
-        let until = model.over_at.unwrap_or(at(world.now)) + LONGEST_BLINK;
-        let twin = |other: &containerd::Pull| {
-            let recorded = other.recorded_at.is_some_and(|recorded| (began..=until).contains(&recorded));
+        let [longest, shortest] = BLINK;
+        let over = model.over_at.unwrap_or(at(world.now));
+        let doubtful = if self.hazy { began..=over + longest } else { over.before(shortest)..=over + shortest };
+        world.pulls.iter().any(|other| {
+            let recorded = other.recorded_at.is_some_and(|recorded| doubtful.contains(&recorded));
             other.lease != model.lease && other.image == model.image && recorded
-        };
-        self.hazy && world.pulls.iter().any(twin)
+        })
     }
 
     /// After a long quiet the board shows what happened.
@@ -160,7 +162,7 @@ impl Truth {
                 (Some(Some(_)), _) if blind => {}
                 (Some(Some(Outcome::Ready)), Fate::Unready) if self.is_excused(world, Some(model)) => {}
                 (Some(Some(Outcome::Ready)), Fate::Ready) => {
-                    complete(world, model, shown.as_ref()).map_err(|e| format!("{what}: {e}"))?
+                    self.complete(world, model, shown.as_ref()).map_err(|e| format!("{what}: {e}"))?
                 }
                 (Some(Some(Outcome::Failed(_) | Outcome::Canceled)), Fate::Unready) => {}
                 (Some(Some(Outcome::Lost)), _) => must!(!watched, "{what}: was watched and is lost"),
@@ -173,6 +175,24 @@ impl Truth {
         must!(board.tally().running == 0, "something is counted as running");
         let active = board.nodes().first().and_then(|node| node.active_pulls);
         must!(active == Some(0), "the agent still counts {active:?} pulls");
+        Ok(())
+    }
+
+    /// A pull that is ready shows the image as it is: name, layers, and every byte either cached or fetched. Where
+    /// containerd did not answer it says that it does not know.
+    fn complete(&self, world: &Containerd, model: &containerd::Pull, shown: Option<&Pull>) -> Result<(), String> {
+        let Some(shown) = shown else { return Ok(()) };
+        let image = &world.images[model.image];
+        let expected: BTreeSet<_> = image.distinct().into_iter().map(|l| (l.digest.clone(), l.size)).collect();
+        let layers: BTreeSet<_> = shown.layers.iter().map(|l| (l.digest.clone(), l.size)).collect();
+        if self.hazy && !shown.total_known {
+            return Ok(());
+        }
+        must!(shown.total_known && layers == expected, "other layers than the image's: {shown:?}");
+        must!(shown.cached_bytes() + shown.fetched_bytes() == shown.size().bytes(), "bytes are missing: {shown:?}");
+        must!(shown.layers.iter().all(lifecycle::pull::Layer::is_done), "layers are not done: {shown:?}");
+        must!(shown.image.as_ref() == Some(&image.name), "is called {:?}: {shown:?}", shown.image);
+        must!(shown.ending.as_ref().is_some_and(|e| e.at <= at(world.now)), "ends in the future: {shown:?}");
         Ok(())
     }
 
@@ -236,18 +256,4 @@ impl Truth {
 
 fn in_order(interval: Interval) -> bool {
     interval.start.zip(interval.end).is_none_or(|(start, end)| start <= end)
-}
-
-/// A pull that is ready shows the image as it is: name, layers, and every byte either cached or fetched.
-fn complete(world: &Containerd, model: &containerd::Pull, shown: Option<&Pull>) -> Result<(), String> {
-    let Some(shown) = shown else { return Ok(()) };
-    let image = &world.images[model.image];
-    let expected: BTreeSet<_> = image.distinct().into_iter().map(|l| (l.digest.clone(), l.size)).collect();
-    let layers: BTreeSet<_> = shown.layers.iter().map(|l| (l.digest.clone(), l.size)).collect();
-    must!(shown.total_known && layers == expected, "other layers than the image's: {shown:?}");
-    must!(shown.cached_bytes() + shown.fetched_bytes() == shown.size().bytes(), "bytes are missing: {shown:?}");
-    must!(shown.layers.iter().all(lifecycle::pull::Layer::is_done), "layers are not done: {shown:?}");
-    must!(shown.image.as_ref() == Some(&image.name), "is called {:?}: {shown:?}", shown.image);
-    must!(shown.ending.as_ref().is_some_and(|e| e.at <= at(world.now)), "ends in the future: {shown:?}");
-    Ok(())
 }

@@ -109,6 +109,18 @@ async fn exhausted_resources_are_tried_again_only_with_a_delay() {
 }
 
 #[tokio::test]
+async fn a_signal_that_the_receiver_does_not_take_is_not_sent_again_for_a_while() {
+    let (endpoint, mut asked) = tonic_server(|| Err(Status::unimplemented("unknown service"))).await;
+    let client = Client::new(endpoint);
+    let send = |signal| client.send(signal, Bytes::from_static(b"request"));
+    for (signal, known) in [(Signal::Logs, false), (Signal::Logs, true), (Signal::Traces, false), (Signal::Logs, true)] {
+        assert_eq!(send(signal).await, Err(SendError::Unsupported { signal, known }));
+    }
+    let paths: Vec<_> = std::iter::from_fn(|| asked.try_recv().ok()).map(|(path, ..)| path).collect();
+    assert_eq!(paths, [Signal::Logs.grpc_path(), Signal::Traces.grpc_path()], "asked once each");
+}
+
+#[tokio::test]
 async fn a_request_that_is_wrong_is_not_sent_again() {
     let error = refused_by_tonic(|| Err(Status::invalid_argument("not OTLP"))).await;
     assert!(matches!(&error, SendError::Grpc { code: Code::InvalidArgument, message, .. } if message == "not OTLP"), "{error:?}");

@@ -56,12 +56,19 @@ async fn a_partial_success_says_what_was_not_taken() {
 #[tokio::test]
 async fn only_the_statuses_of_the_specification_are_tried_again() {
     for (status, again) in
-        [(400, false), (401, false), (404, false), (413, false), (500, false), (429, true), (502, true), (503, true), (504, true)]
+        [(400, false), (401, false), (413, false), (500, false), (429, true), (502, true), (503, true), (504, true)]
     {
         let error = answered(status, &[], "why").await.unwrap_err();
         assert_eq!(error.retryable(), again, "{status}");
         assert_eq!(error, SendError::Http { status, message: "why".into(), retry_after: None });
     }
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_there_is_a_signal_that_is_not_taken() {
+    let error = answered(404, &[], "why").await.unwrap_err();
+    assert_eq!(error, SendError::Unsupported { signal: Signal::Logs, known: false });
+    assert!(!error.retryable());
 }
 
 #[tokio::test]

@@ -127,7 +127,8 @@ impl Watched {
             }
             layer.unpacked_at = committed.filter(|(at, _)| *at >= self.created_at);
             if layer.origin != Origin::Theirs {
-                let prepared = around.prepared(chain).map(|at| (at, TimingSource::Event));
+                let prepared =
+                    around.prepared(chain).map(|at| (at, TimingSource::Event)).or_else(|| recorded(self.prepared.get(chain)));
                 layer.prepared_at = prepared.filter(|(at, _)| *at >= self.created_at).or(layer.prepared_at);
             }
         }

@@ -7,7 +7,9 @@ use crate::image::{Digest, ImageRef};
 use crate::time::Timestamp;
 use crate::track::layer::{Origin, Track};
 use crate::track::plan::{Document, PlannedLayer};
-use crate::track::seen::{Answer, ContentFacts, ImageRecord, Inventory, Lease, Reference, Resource, SnapshotFacts, Subject};
+use crate::track::seen::{
+    Answer, ContentFacts, ExtractKey, ImageRecord, Inventory, Lease, Reference, Resource, SnapshotFacts, Subject,
+};
 
 /// A lease that holds nothing is shown as resolving once it is this old. Younger ones may be anything.
 const RESOLVING_VISIBLE_AFTER: Duration = Duration::from_millis(700);
@@ -140,7 +142,10 @@ impl Watched {
     }
 
     pub(super) fn learn_snapshot(&mut self, key: &str, facts: SnapshotFacts) {
-        self.snapshots.insert(key.to_owned(), facts.created_at);
+        match ExtractKey::parse(key) {
+            Some(key) => self.prepared.insert(key.chain().clone(), facts.created_at),
+            None => self.snapshots.insert(key.to_owned(), facts.created_at),
+        };
         if let Some(name) = facts.image {
             self.learn_name(name);
         }

@@ -91,8 +91,10 @@ pub(super) struct Watched {
     chains: BTreeSet<Digest>,
     snapshotter: String,
     documents: BTreeMap<Digest, Document>,
-    /// When snapshots were made, by key or chain id.
+    /// When snapshots were committed, by chain id.
     snapshots: BTreeMap<String, Timestamp>,
+    /// When snapshots were prepared for layers, by the chain that they become.
+    prepared: BTreeMap<Digest, Timestamp>,
     layers: Vec<Track>,
     /// When the manifest's layers became known; `None` before.
     planned_at: Option<Timestamp>,
@@ -150,6 +152,7 @@ impl Watched {
             snapshotter: String::new(),
             documents: BTreeMap::new(),
             snapshots: BTreeMap::new(),
+            prepared: BTreeMap::new(),
             layers: Vec::new(),
             planned_at: None,
             chained: false,
