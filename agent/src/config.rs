@@ -1,6 +1,12 @@
 //! What the operator can set, by flag or environment variable, parsed into what the agent needs. A wrong value is one sentence.
 
-use std::{collections::BTreeSet, fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{CommandFactory as _, Parser};
 use lifecycle::pull::{Node, NodeName};
@@ -17,6 +23,9 @@ pub const SOCKETS: [&str; 5] = [
     "/var/snap/microk8s/common/run/containerd.sock",
     "/var/run/docker/containerd/containerd.sock",
 ];
+
+/// Where probes are answered unless told otherwise.
+pub const PROBES: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9091);
 
 /// Variables of the collector and of the tools, which may stand in the same environment.
 const OTHERS: [&str; 14] = [
@@ -82,9 +91,9 @@ pub struct Args {
     /// File with the key of that certificate (PEM).
     #[arg(long, env = "OTEL_EXPORTER_OTLP_CLIENT_KEY", requires = "otlp_client_certificate")]
     pub otlp_client_key: Option<PathBuf>,
-    /// Address that answers /healthz and /readyz, or `off`.
-    #[arg(long, env = "PULLTRACE_METRICS_ADDR", default_value = ":9091")]
-    pub metrics_addr: String,
+    /// Address that answers /healthz and /readyz, or `off`; :9091, if it is free, unless given.
+    #[arg(long, env = "PULLTRACE_METRICS_ADDR")]
+    pub metrics_addr: Option<String>,
     /// What to log: error, warn, info, debug, trace, or a filter like `agent=debug`.
     #[arg(long, env = "PULLTRACE_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
@@ -113,7 +122,9 @@ pub struct Config {
 /// An address to listen on, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// Listen here.
+    /// Nobody said: listen at [`PROBES`] if it is free. Probes are not worth going without an agent.
+    Usual,
+    /// Listen here, or do not start.
     On(SocketAddr),
     /// Do not listen.
     Off,
@@ -156,7 +167,10 @@ impl Args {
             interval: interval(&self.report_interval)
                 .map_err(|e| invalid("PULLTRACE_REPORT_INTERVAL", &self.report_interval, e))?,
             endpoint,
-            probes: address(&self.metrics_addr).map_err(|e| invalid("PULLTRACE_METRICS_ADDR", &self.metrics_addr, e))?,
+            probes: match &self.metrics_addr {
+                None => Address::Usual,
+                Some(given) => address(given).map_err(|e| invalid("PULLTRACE_METRICS_ADDR", given, e))?,
+            },
         })
     }
 

@@ -3,7 +3,7 @@
 use std::{env, fs, process::ExitCode};
 
 use agent::{
-    config::{Address, Args},
+    config::{Address, Args, PROBES},
     health, logging,
 };
 use anyhow::Context as _;
@@ -53,6 +53,13 @@ fn start(args: Args) -> Result<(), Failure> {
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals").map_err(Failure::Other)?;
         let probes = match config.probes {
             Address::Off => None,
+            Address::Usual => match health::listen(PROBES).await {
+                Ok(listener) => Some(listener),
+                Err(error) => {
+                    tracing::warn!(address = %PROBES, %error, "probes are not answered");
+                    None
+                }
+            },
             Address::On(address) => {
                 let told = || format!("PULLTRACE_METRICS_ADDR={address} cannot be listened on");
                 Some(health::listen(address).await.with_context(told).map_err(Failure::Other)?)

@@ -286,3 +286,46 @@ fn a_running_pull_is_told_again_even_if_nothing_changes() {
     let sequences: Vec<_> = play.told.iter().map(|p| p.sequence).collect();
     assert!(sequences.len() >= 3 && sequences.is_sorted(), "{sequences:?}");
 }
+
+#[test]
+fn an_agent_that_finds_no_runtime_says_so_at_once() {
+    let play = Play::new();
+    let now = play.now;
+    let mut tracker = Tracker::new(play.tracker.node().clone(), "0", play.tracker.pace);
+    assert!(tracker.next_deadline().is_some_and(|deadline| deadline <= now));
+    tracker.tick(now);
+    let told = std::iter::from_fn(|| tracker.poll()).find_map(|output| match output {
+        Output::Node(report) => Some(report.runtime_reachable),
+        Output::Ask(_) | Output::Pull { .. } => None,
+    });
+    assert_eq!(told, Some(false));
+    assert!(tracker.next_deadline().is_some_and(|deadline| deadline > now));
+}
+
+#[test]
+fn where_no_event_told_when_a_snapshot_was_prepared_its_record_does() {
+    let mut play = Play::new();
+    let begin = play.now;
+    play.wait(10);
+    let key = ExtractKey::parse(&format!("extract-1-a {}", blob("d0"))).unwrap();
+    let extraction = Resource::Extraction { snapshotter: "overlayfs".into(), key: key.clone() };
+    play.survey(vec![lease(begin, [documents(), vec![extraction]].concat())], Vec::new());
+    let (usual, prepared) = (answers(begin), play.at(7));
+    play.answer(|subject| match subject {
+        Subject::Snapshot { key: asked, .. } if asked == key.as_str() => {
+            Answer::Snapshot(Some(SnapshotFacts { created_at: prepared, image: None }))
+        }
+        Subject::Content(digest) if *digest == blob("base") => {
+            Answer::Content(Some(ContentFacts { created_at: begin, size: 4 << 20, has_children: false, sources: Vec::new() }))
+        }
+        Subject::Blob(_) | Subject::Content(_) | Subject::Snapshot { .. } | Subject::ImagesOf(_) | Subject::ImageNamed(_) => {
+            usual(subject)
+        }
+    });
+    let chain = Resource::Chain { snapshotter: "overlayfs".into(), chain: blob("d0") };
+    let held = vec![Resource::Content(blob("base")), chain];
+    play.see(Seen::Event(Event { namespace: NS.into(), at: play.at(9), what: Happening::ChainCommitted(blob("d0")) }));
+    play.survey(vec![lease(begin, [documents(), held].concat())], Vec::new());
+    play.wait(1_000);
+    assert_eq!(play.last().layers[0].unpack.start, Some(prepared), "{:?}", play.last());
+}
