@@ -20,8 +20,14 @@ pub(crate) async fn write(mut view: View, mut output: impl AsyncWrite + Unpin) -
     while let Some(snapshot) = view.after(seen).await {
         let mut lines = Vec::new();
         for (_, step) in snapshot.after(seen) {
-            if let Step::Row(row) = step {
-                add_lines(row, seen, &mut lines)?;
+            match step {
+                Step::Started(id) => {
+                    if let Some(row) = snapshot.row(*id) {
+                        add_line(row, EventType::PullStarted, &mut lines)?;
+                    }
+                }
+                Step::Row(row) => add_lines(row, seen, &mut lines)?,
+                Step::Removed(_) => {}
             }
         }
         seen = snapshot.revision;
@@ -31,13 +37,16 @@ pub(crate) async fn write(mut view: View, mut output: impl AsyncWrite + Unpin) -
     Ok(())
 }
 
+fn add_line(row: &Row, kind: EventType, lines: &mut Vec<u8>) -> std::io::Result<()> {
+    lines.extend(row.event_json(kind, None, false)?);
+    lines.push(b'\n');
+    Ok(())
+}
+
 fn add_lines(row: &Row, seen: u64, lines: &mut Vec<u8>) -> std::io::Result<()> {
-    for (kind, layer) in row.events(seen, false) {
+    for (kind, _) in row.events(seen, false) {
         match kind {
-            EventType::PullStarted | EventType::PullCompleted | EventType::PullFailed => {
-                lines.extend(row.event_json(kind, layer, false)?);
-                lines.push(b'\n');
-            }
+            EventType::PullStarted | EventType::PullCompleted | EventType::PullFailed => add_line(row, kind, lines)?,
             EventType::PullProgress | EventType::LayerStarted | EventType::LayerProgress | EventType::LayerCompleted => {}
         }
     }

@@ -279,3 +279,18 @@ fn an_image_record_that_is_gone_when_it_is_looked_up_does_not_keep_the_agent_awa
     }
     assert_eq!(play.told, []);
 }
+
+#[test]
+fn a_lease_whose_client_is_gone_ends_as_canceled_unless_its_image_was_recorded() {
+    for (recorded, expected) in [(false, "canceled"), (true, "ready")] {
+        let mut play = Play::new();
+        let begin = play.now;
+        let answer = with_record(answers(begin), record(if recorded { play.at(20) } else { begin.before(RECORD_PATIENCE) }));
+        for _ in 0..700 {
+            play.wait(1_000);
+            play.survey(vec![lease(begin, documents())], Vec::new());
+            play.answer(&answer);
+        }
+        assert_eq!(play.outcome().map(Outcome::as_str), Some(expected), "{:?}", play.last());
+    }
+}

@@ -76,7 +76,8 @@ impl Watched {
             self.date_back(around);
         }
         self.fold(now, around);
-        let proven = self.records.iter().any(|r| self.proves(r) && !(self.given_up && around.rivals(self.id, r)));
+        let doubtful = |r: &ImageRecord| self.given_up || r.updated_at < self.changed_after;
+        let proven = self.records.iter().any(|r| self.proves(r) && !(doubtful(r) && around.rivals(self.id, r)));
         let outcome = judge(Remains { proven, ..self.remains(since, runtime_restarted) });
         self.end(outcome, since);
         for layer in &self.layers {
@@ -124,14 +125,15 @@ impl Watched {
     /// Gives up a pull whose client is gone: nothing has moved for very long, and nothing explains it.
     pub(super) fn age(&mut self, now: Timestamp) {
         let last = self.meter.last_progress().unwrap_or(self.created_at).max(self.last_change);
-        let explained = self
-            .told
-            .as_ref()
-            .is_some_and(|(told, _)| matches!(told.wait, Some(Wait::LayerLock { .. } | Wait::DownloadSlot { .. })));
-        if self.is_live() && !explained && now.since(last) >= ORPHANED_AFTER {
-            self.end(Outcome::Canceled, now);
-            self.stage = Stage::Ended { at: now };
+        if self.is_live() && !self.is_held_up() && now.since(last) >= ORPHANED_AFTER {
+            self.orphaned = true;
+            self.vanish(now, now, false);
         }
+    }
+
+    fn is_held_up(&self) -> bool {
+        let told = self.told.as_ref().and_then(|(told, _)| told.wait.as_ref());
+        matches!(told, Some(Wait::LayerLock { .. } | Wait::DownloadSlot { .. }))
     }
 
     pub(super) fn remains(&self, since: Timestamp, runtime_restarted: bool) -> Remains {
@@ -145,10 +147,7 @@ impl Watched {
             all_complete: fetching().all(|l| l.complete) && self.layers.iter().any(|l| !l.unpacked),
             full_but_uncommitted: fetching().any(|l| !l.complete && l.planned.size > 0 && l.offset >= l.planned.size),
             any_byte: fetching().any(|l| l.complete || l.has_moved()),
-            held_up: self
-                .told
-                .as_ref()
-                .is_some_and(|(told, _)| matches!(told.wait, Some(Wait::LayerLock { .. } | Wait::DownloadSlot { .. }))),
+            held_up: self.orphaned || self.is_held_up(),
             silence: since.since(last),
         }
     }
