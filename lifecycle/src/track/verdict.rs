@@ -41,7 +41,7 @@ pub(super) struct Remains {
     pub(super) full_but_uncommitted: bool,
     /// At least one byte of one layer came.
     pub(super) any_byte: bool,
-    /// It waited for another pull, or for a download slot, or nobody waited for it any more.
+    /// It waited for another pull, or for a download slot.
     pub(super) held_up: bool,
     /// How long no byte had come.
     pub(super) silence: Duration,

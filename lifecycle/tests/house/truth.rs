@@ -165,6 +165,8 @@ impl Truth {
                     self.complete(world, model, shown.as_ref()).map_err(|e| format!("{what}: {e}"))?
                 }
                 (Some(Some(Outcome::Failed(_) | Outcome::Canceled)), Fate::Unready) => {}
+                // The lease of a process that died outlives it; an agent that cannot see that takes it for one whose client is gone.
+                (Some(Some(Outcome::Canceled)), Fate::Ready) if world.store.leases.contains_key(&model.lease) => {}
                 (Some(Some(Outcome::Lost)), _) => must!(!watched, "{what}: was watched and is lost"),
                 (Some(Some(other)), _) => return Err(format!("{what}: is shown as {other:?}: {shown:?}")),
             }

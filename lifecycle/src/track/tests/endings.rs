@@ -281,16 +281,35 @@ fn an_image_record_that_is_gone_when_it_is_looked_up_does_not_keep_the_agent_awa
 }
 
 #[test]
-fn a_lease_whose_client_is_gone_ends_as_canceled_unless_its_image_was_recorded() {
-    for (recorded, expected) in [(false, "canceled"), (true, "ready")] {
-        let mut play = Play::new();
-        let begin = play.now;
-        let answer = with_record(answers(begin), record(if recorded { play.at(20) } else { begin.before(RECORD_PATIENCE) }));
-        for _ in 0..700 {
-            play.wait(1_000);
-            play.survey(vec![lease(begin, documents())], Vec::new());
-            play.answer(&answer);
-        }
-        assert_eq!(play.outcome().map(Outcome::as_str), Some(expected), "{:?}", play.last());
+fn a_lease_whose_client_is_gone_ends_as_canceled_whatever_was_recorded_since() {
+    let mut play = Play::new();
+    let begin = play.now;
+    let answer = with_record(answers(begin), record(play.at(20)));
+    for _ in 0..700 {
+        play.wait(1_000);
+        play.survey(vec![lease(begin, documents())], Vec::new());
+        play.answer(&answer);
     }
+    assert_eq!(play.outcome(), Some(&Outcome::Canceled), "{:?}", play.last());
+}
+
+#[test]
+fn a_record_from_about_the_time_at_which_the_lease_changed_is_another_pulls_if_there_is_one() {
+    let mut play = Play::new();
+    let begin = play.now;
+    play.wait(10);
+    play.survey(vec![named("one", begin, documents()), named("two", begin, Vec::new())], Vec::new());
+    play.answer(answers(begin));
+    let answer = with_record(answers(begin), record(play.at(15)));
+    play.survey(vec![named("two", begin, Vec::new())], Vec::new());
+    play.answer(&answer);
+    play.wait(300);
+    assert!(is_ready(&play), "the first one: {:?}", play.last());
+    play.survey(vec![named("two", begin, Vec::new())], Vec::new());
+    play.wait(20);
+    play.survey(vec![named("two", begin, documents())], Vec::new());
+    play.survey(Vec::new(), Vec::new());
+    play.answer(&answer);
+    play.wait(300);
+    assert_eq!(play.outcome().map(Outcome::as_str), Some("failed"), "the second one: {:?}", play.last());
 }

@@ -126,8 +126,8 @@ impl Watched {
     pub(super) fn age(&mut self, now: Timestamp) {
         let last = self.meter.last_progress().unwrap_or(self.created_at).max(self.last_change);
         if self.is_live() && !self.is_held_up() && now.since(last) >= ORPHANED_AFTER {
-            self.orphaned = true;
-            self.vanish(now, now, false);
+            self.end(Outcome::Canceled, now);
+            self.stage = Stage::Ended { at: now };
         }
     }
 
@@ -147,7 +147,7 @@ impl Watched {
             all_complete: fetching().all(|l| l.complete) && self.layers.iter().any(|l| !l.unpacked),
             full_but_uncommitted: fetching().any(|l| !l.complete && l.planned.size > 0 && l.offset >= l.planned.size),
             any_byte: fetching().any(|l| l.complete || l.has_moved()),
-            held_up: self.orphaned || self.is_held_up(),
+            held_up: self.is_held_up(),
             silence: since.since(last),
         }
     }

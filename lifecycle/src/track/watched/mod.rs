@@ -108,8 +108,6 @@ pub(super) struct Watched {
     strange: bool,
     /// Whether a layer that it was unpacking was given up.
     given_up: bool,
-    /// Whether its lease is still there, and its client is not.
-    orphaned: bool,
     resolved_at: Option<Timestamp>,
     name: Option<ImageRef>,
     records: Vec<ImageRecord>,
@@ -162,7 +160,6 @@ impl Watched {
             record_seen: false,
             strange: false,
             given_up: false,
-            orphaned: false,
             resolved_at: None,
             name: None,
             records: Vec::new(),
