@@ -10,6 +10,8 @@ use crate::{image::Digest, pull::PullId, time::Timestamp};
 
 /// The records of one pull are written within this time of its end: CRI adds two names behind the client's own.
 pub(super) const RECORD_OF_PULL: Duration = Duration::from_secs(2);
+/// The newest record that was there when a pull was judged is its end; what CRI still adds comes within this time.
+const LAST_RECORD_OF_PULL: Duration = Duration::from_millis(100);
 /// Most chains whose events are remembered.
 const MAX_CHAINS: usize = 8_192;
 
@@ -66,7 +68,7 @@ impl Around for Neighbours<'_> {
 
     fn rivals(&self, asker: PullId, record: &ImageRecord) -> bool {
         let others = self.others.values().filter(|w| w.id != asker && w.key.namespace == self.namespace);
-        others.filter(|w| w.holds(&record.target)).any(|w| w.may_have_written(record.updated_at, RECORD_OF_PULL))
+        others.filter(|w| w.holds(&record.target)).any(|w| w.may_have_written(record.updated_at, LAST_RECORD_OF_PULL))
     }
 
     fn claim(&mut self, digest: &Digest, asker: PullId) -> PullId {

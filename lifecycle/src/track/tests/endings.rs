@@ -313,3 +313,29 @@ fn a_record_from_about_the_time_at_which_the_lease_changed_is_another_pulls_if_t
     play.wait(300);
     assert_eq!(play.outcome().map(Outcome::as_str), Some("failed"), "the second one: {:?}", play.last());
 }
+
+#[test]
+fn the_same_image_pulled_again_a_moment_later_is_proven_by_its_own_record() {
+    let mut play = Play::new();
+    let begin = play.now;
+    play.wait(10);
+    play.survey(vec![named("one", begin, documents())], Vec::new());
+    let first = with_record(answers(begin), record(play.at(15)));
+    play.answer(&first);
+    play.survey(Vec::new(), Vec::new());
+    play.answer(&first);
+    play.wait(230);
+    assert!(is_ready(&play), "the first one: {:?}", play.last());
+    let again = play.now;
+    play.survey(vec![named("two", again, Vec::new())], Vec::new());
+    // The record is written before a look after which the lease still changes.
+    let second = with_record(answers(begin), record(again + Duration::from_millis(5)));
+    play.wait(30);
+    play.survey(vec![named("two", again, vec![Resource::Content(blob("manifest"))])], Vec::new());
+    play.wait(30);
+    play.survey(vec![named("two", again, documents())], Vec::new());
+    play.survey(Vec::new(), Vec::new());
+    play.answer(&second);
+    play.wait(300);
+    assert!(is_ready(&play), "the second one: {:?}", play.last());
+}
