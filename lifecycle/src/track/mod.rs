@@ -356,7 +356,11 @@ impl Tracker {
         self.surveys.stirred = true;
         let Event { namespace, at, what } = event;
         match what {
-            Happening::ExtractionPrepared(key) => self.memory.chain(&namespace, key.chain()).prepared = Some(at),
+            // A pull has begun to fetch layers; if the registry refuses them it is over in a moment.
+            Happening::ExtractionPrepared(key) => {
+                self.surveys.urgent = true;
+                self.memory.chain(&namespace, key.chain()).prepared = Some(at);
+            }
             Happening::ChainCommitted(chain) => self.memory.chain(&namespace, &chain).unpacked = Some(at),
             // Given up: what its ingests show now is gone in a moment.
             Happening::ExtractionRemoved(key) => {
@@ -462,7 +466,9 @@ impl Tracker {
         if now < self.next_look() {
             return;
         }
-        if !self.surveys.stirred {
+        // After a quiet time the first write may be of a lease that is not committed yet: the next look must not be far.
+        let quiet = self.surveys.last_at.is_some_and(|last| now.since(last) >= 2 * LONGEST_GAP);
+        if quiet || !self.surveys.stirred {
             self.surveys.gap = SHORTEST_GAP;
         }
         self.surveys.asked_at = Some(now);
