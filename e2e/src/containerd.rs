@@ -17,10 +17,22 @@ use crate::tools::{Tools, Version};
 /// How long containerd's garbage collector may take.
 const COLLECTED: Duration = Duration::from_secs(15);
 
+/// What a containerd is to have beside the usual.
+#[derive(Debug, Clone, Default)]
+pub struct Extra {
+    /// Where it serves its own metrics (`/v1/metrics`): a loopback address.
+    pub metrics: Option<String>,
+    /// Where it sends a span for each call it serves, as OTLP over HTTP: a URL.
+    pub spans: Option<String>,
+    /// How many layers it downloads at once, instead of three.
+    pub downloads: Option<u32>,
+}
+
 /// A containerd that lives as long as this.
 #[derive(Debug)]
 pub struct Containerd {
     version: Version,
+    extra: Extra,
     tools: Tools,
     process: Option<Process>,
     folder: TempDir,
@@ -33,8 +45,17 @@ impl Containerd {
     /// When it does not within 30 s.
     #[must_use]
     pub fn start(tools: &Tools, version: Version) -> Self {
+        Self::with(tools, version, Extra::default())
+    }
+
+    /// As [`Containerd::start`], with something more.
+    ///
+    /// # Panics
+    /// When CRI does not answer within 30 s.
+    #[must_use]
+    pub fn with(tools: &Tools, version: Version, extra: Extra) -> Self {
         let folder = tempfile::Builder::new().prefix("pt-containerd-").tempdir().expect("the temporary folder is writable");
-        let mut containerd = Self { version, tools: tools.clone(), process: None, folder };
+        let mut containerd = Self { version, extra, tools: tools.clone(), process: None, folder };
         fs::write(containerd.config(), containerd.toml()).expect("the temporary folder is writable");
         containerd.restart();
         containerd
@@ -161,7 +182,11 @@ impl Containerd {
         let path = format!("{}:{}:{path}:/usr/sbin:/sbin", bins[0].display(), bins[1].display());
         let config = self.config().display().to_string();
         // In UTC, so that the times it writes into its files read the same everywhere.
-        let env = [("PATH".to_owned(), path), ("TZ".to_owned(), "UTC".to_owned())];
+        let mut env = vec![("PATH".to_owned(), path), ("TZ".to_owned(), "UTC".to_owned())];
+        if let Some(url) = &self.extra.spans {
+            let spans = [("ENDPOINT", url.as_str()), ("PROTOCOL", "http/protobuf")];
+            env.extend(spans.map(|(name, value)| (format!("OTEL_EXPORTER_OTLP_{name}"), value.to_owned())));
+        }
         let mut process = Process::spawn("containerd", self.folder.path(), &own, &["-c", &config], &env);
         let socket = self.socket();
         process.ready(Duration::from_secs(30), || cri::images(&socket).is_ok());
@@ -184,22 +209,37 @@ impl Containerd {
     /// here anyway.
     fn toml(&self) -> String {
         let at = self.folder.path().display();
-        let common = format!("root = \"{at}/root\"\nstate = \"{at}/state\"\n[grpc]\naddress = \"{at}/containerd.sock\"\n");
+        let mut common = format!("root = \"{at}/root\"\nstate = \"{at}/state\"\n[grpc]\naddress = \"{at}/containerd.sock\"\n");
+        if let Some(address) = &self.extra.metrics {
+            common += &format!("[metrics]\naddress = \"{address}\"\n");
+        }
+        let downloads = self.extra.downloads.map(|n| format!("max_concurrent_downloads = {n}\n")).unwrap_or_default();
         match self.version {
             Version::V1_6 | Version::V1_7 => format!(
-                "version = 2\n{common}[plugins.\"io.containerd.internal.v1.opt\"]\npath = \"{at}/opt\"\n\
-                 [plugins.\"io.containerd.grpc.v1.cri\"]\nrestrict_oom_score_adj = true\n\
+                "version = 2\n{common}{}[plugins.\"io.containerd.internal.v1.opt\"]\npath = \"{at}/opt\"\n\
+                 [plugins.\"io.containerd.grpc.v1.cri\"]\nrestrict_oom_score_adj = true\n{downloads}\
                  [plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"{at}/certs.d\"\n\
-                 [plugins.\"io.containerd.grpc.v1.cri\".cni]\nconf_dir = \"{at}/cni\"\n"
+                 [plugins.\"io.containerd.grpc.v1.cri\".cni]\nconf_dir = \"{at}/cni\"\n",
+                self.traced()
             ),
             Version::V2_1 | Version::V2_4 => format!(
                 "version = 3\n{common}[plugins.'io.containerd.internal.v1.opt']\npath = \"{at}/opt\"\n\
                  [plugins.'io.containerd.nri.v1.nri']\ndisable = true\n\
+                 [plugins.'io.containerd.transfer.v1.local']\n{downloads}\
                  [plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = \"{at}/certs.d\"\n\
                  [plugins.'io.containerd.cri.v1.runtime']\nrestrict_oom_score_adj = true\n\
                  [plugins.'io.containerd.cri.v1.runtime'.cni]\nconf_dir = \"{at}/cni\"\n"
             ),
         }
+    }
+
+    /// Before 2.0 tracing is configured here; later by the environment alone.
+    fn traced(&self) -> String {
+        let Some(url) = &self.extra.spans else { return String::new() };
+        format!(
+            "[plugins.\"io.containerd.tracing.processor.v1.otlp\"]\nendpoint = \"{url}\"\nprotocol = \"http/protobuf\"\n\
+             [plugins.\"io.containerd.internal.v1.tracing\"]\nsampling_ratio = 1.0\nservice_name = \"containerd\"\n"
+        )
     }
 }
 
