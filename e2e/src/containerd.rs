@@ -122,15 +122,19 @@ impl Containerd {
         cri::images(&self.socket()).unwrap_or_else(|e| panic!("listing images: {e}"))
     }
 
+    /// How many blobs are arriving.
+    #[must_use]
+    pub fn ingests(&self) -> usize {
+        fs::read_dir(self.content().join("ingest")).map_or(0, Iterator::count)
+    }
+
     /// Waits until no blob is arriving. What a pull that failed left behind is collected a moment later; a next pull before that
     /// would go on with it, wrong bytes and all.
     ///
     /// # Panics
     /// When something still is after 15 s.
     pub fn until_quiet(&self) {
-        let ingests = self.content().join("ingest");
-        let none = || fs::read_dir(&ingests).map_or(true, |mut all| all.next().is_none());
-        clock::until("the end of every ingest", COLLECTED, || none().then_some(()));
+        clock::until("the end of every ingest", COLLECTED, || (self.ingests() == 0).then_some(()));
     }
 
     /// Waits until a blob has been removed from the content store, some time after the last image with it.

@@ -12,9 +12,10 @@ use crate::shell::{Repo, step};
 /// What to measure.
 #[derive(clap::Subcommand)]
 pub(crate) enum Bench {
-    /// CPU, wakeups and memory of an agent beside a real containerd that pulls nothing, and what it costs containerd. Needs root
-    AgentIdle {
-        /// How long each half (with and without the agent) is measured
+    /// CPU, wakeups, memory and size of an agent beside a real containerd, idle and while layers come, and what it costs containerd.
+    /// Needs root
+    Agent {
+        /// How long each idle half (with and without the agent) is measured
         #[arg(long, default_value_t = 120)]
         seconds: u64,
     },
@@ -32,7 +33,7 @@ pub(crate) fn run(repo: &Repo, bench: &Bench) -> anyhow::Result<()> {
     let mut command = Command::new(&program);
     command.current_dir(&repo.root).env("E2E_BINARIES", binaries).arg("--results").arg(repo.root.join("bench-results"));
     match bench {
-        Bench::AgentIdle { seconds } => command.args(["agent-idle", "--seconds"]).arg(seconds.to_string()),
+        Bench::Agent { seconds } => command.args(["agent", "--seconds"]).arg(seconds.to_string()),
     };
     Err(command.exec()).with_context(|| format!("cannot start {}", program.display()))
 }

@@ -1,9 +1,11 @@
 //! `cargo xtask bench`, after building: measures the binaries as shipped against real things and writes what it found, beside what it is
 //! compared with. The numbers belong to the machine they were measured on.
 //!
-//! `agent-idle`: a real containerd that pulls nothing, alternately without and with an agent that is connected to a collector, so that
-//! what the agent costs containerd is a difference of neighbours in time. Before each stretch everything may settle for 10 s.
+//! `agent`: what an agent costs beside a real containerd, while nothing is pulled ([`idle`]) and while 3 and 15 layers come at once
+//! ([`active`]); stretches without and with an agent alternate, so that what it costs containerd is a difference of neighbours in time.
 
+mod active;
+mod idle;
 mod usage;
 
 use std::fs;
@@ -14,30 +16,26 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use e2e::clock;
-use e2e::containerd::Containerd;
+use e2e::containerd::{Containerd, Extra};
 use e2e::process::Process;
 use e2e::pulltrace::{Collector, free_address};
 use e2e::tools::{Need, Tools, Version, built};
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::usage::{Memory, Rate, Usage};
 
 /// How long everything may settle before a stretch is measured.
 const WARM_UP: Duration = Duration::from_secs(10);
 
-/// A stretch that is shorter holds no heartbeat of the agent, so its result says too little.
-const HEARTBEAT: Duration = Duration::from_secs(30);
-
 /// Stretches without and with an agent, alternating.
 const PAIRS: u32 = 2;
 
-/// What an idle agent may cost.
-const GATE: Cost = Cost { cpu_ms: 0.05, wakeups: 1.0, rss_mb: 8.0, containerd_cpu_ms: 0.0 };
-
-/// The Go Pulltrace agent beside containerd 1.7.24, measured 2026-11 on 2 cores.
-const GO: Cost = Cost { cpu_ms: 0.79, wakeups: 25.9, rss_mb: 16.8, containerd_cpu_ms: 0.61 };
+/// Largest binary of the agent, bytes.
+const BINARY_GATE: u64 = 6_000_000;
 
 /// One line of the comparison.
+#[derive(Debug, Clone, Copy, Default)]
 struct Cost {
     /// Milliseconds of CPU per second.
     cpu_ms: f64,
@@ -61,9 +59,9 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Bench {
-    /// What an agent costs while nothing is pulled
-    AgentIdle {
-        /// Seconds measured without and as many with the agent
+    /// What an agent costs, idle and while layers come
+    Agent {
+        /// Idle seconds measured without and as many with the agent
         #[arg(long, default_value_t = 120)]
         seconds: u32,
     },
@@ -75,60 +73,102 @@ fn main() -> ExitCode {
         say(format!("The benchmark cannot go on: {}", panic.payload_as_str().unwrap_or("a panic without words")));
     }));
     match args.bench {
-        Bench::AgentIdle { seconds } => agent_idle(seconds, &args.results),
+        Bench::Agent { seconds } => agent(seconds, &args.results),
     }
 }
 
-fn agent_idle(seconds: u32, results: &Path) -> ExitCode {
+fn agent(seconds: u32, results: &Path) -> ExitCode {
     let found = [Version::V1_7, Version::V2_1, Version::V2_4, Version::V1_6]
-        .map(|version| (version, Tools::look(&[Need::Root, Need::Containerd(version), Need::Pulltrace])));
+        .map(|version| (version, Tools::look(&[Need::Root, Need::Containerd(version), Need::Registry, Need::Pulltrace])));
     let Some((version, tools)) = found.iter().find_map(|(version, tools)| Some((*version, tools.as_ref().ok()?))) else {
         let why = found.iter().find_map(|(_, tools)| tools.as_ref().err());
-        say(format!("SKIPPED agent-idle: {}", why.map_or("", String::as_str)));
+        say(format!("SKIPPED agent: {}", why.map_or("", String::as_str)));
         return ExitCode::FAILURE;
     };
-    let containerd = Containerd::start(tools, version);
-    // As on a node that has pulled before: without a namespace there would be nothing to look at.
-    drop(containerd.ctr(&["namespaces", "create", "k8s.io"]));
-    let collector = Collector::start(&[]);
-    let stretch = Duration::from_secs(seconds.max(PAIRS).into()) / PAIRS;
-    if stretch < HEARTBEAT {
-        say(format!(
-            "Stretches of {} s hold no heartbeat of the agent: good for trying this out, not for a result.",
-            stretch.as_secs()
-        ));
+    let binary = fs::metadata(built("pulltrace-agent")).map_or(0, |file| file.len());
+    let idle = idle::measure(tools, version, seconds);
+    let active = active::LAYERS.map(|layers| active::measure(tools, version, layers));
+    say("\n                              CPU ms/s  wakeups/s    RSS MB  containerd CPU ms/s");
+    let mut passed = binary <= BINARY_GATE;
+    let mut stretches = Vec::new();
+    for result in std::iter::once(&idle).chain(&active) {
+        result.print();
+        passed &= result.passed();
+        stretches.push(result.json());
     }
-    let mut idle = Idle { alone: Vec::new(), watched: Vec::new(), agent: Vec::new(), memory: None };
-    for pair in 1..=PAIRS {
-        say(format!("pair {pair} of {PAIRS}: containerd {version} alone for {} s ...", stretch.as_secs()));
-        idle.measure_alone(&containerd, stretch);
-        say(format!("pair {pair} of {PAIRS}: with an agent for {} s ...", stretch.as_secs()));
-        idle.measure_watched(&containerd, &collector, stretch);
-    }
-    idle.conclude(version, seconds, results)
+    say(format!("\nbinary {:.2} MB (gate {:.0} MB)", mb(binary), mb(BINARY_GATE)));
+    let report = json!({
+        "bench": "agent", "measuredAtUnix": clock::now().floor(), "containerd": version.to_string(), "binaryBytes": binary,
+        "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get), "results": stretches,
+    });
+    fs::create_dir_all(results).expect("the results folder can be made");
+    let file = results.join("agent.json");
+    fs::write(&file, format!("{report:#}\n")).expect("the results folder is writable");
+    say(format!("{}; written to {}", if passed { "within the gates" } else { "MISSES A GATE" }, file.display()));
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What was measured, one entry per stretch.
-struct Idle {
+/// What was measured in one situation, one entry per stretch, and what it is compared with.
+struct Compared {
+    name: String,
+    gate: Cost,
+    /// Lines of others, measured elsewhere.
+    others: Vec<(&'static str, Cost)>,
     /// containerd without an agent.
     alone: Vec<Rate>,
     /// containerd with one.
     watched: Vec<Rate>,
     agent: Vec<Rate>,
-    /// Of the agent, at the end.
-    memory: Option<Memory>,
+    /// Of the agent, at the end of each stretch.
+    memory: Vec<Memory>,
 }
 
-impl Idle {
-    fn measure_alone(&mut self, containerd: &Containerd, stretch: Duration) {
-        let of_containerd = || Usage::read(containerd.pid().expect("containerd runs"));
-        clock::pause(WARM_UP);
-        let before = of_containerd();
-        clock::pause(stretch);
-        self.alone.push(of_containerd().since(before));
+impl Compared {
+    fn cost(&self) -> Cost {
+        let agent = Rate::mean(&self.agent);
+        Cost {
+            cpu_ms: agent.cpu_ms,
+            wakeups: agent.wakeups,
+            rss_mb: mb(self.memory.iter().map(|m| m.rss).max().unwrap_or(0)),
+            containerd_cpu_ms: Rate::mean(&self.watched).cpu_ms - Rate::mean(&self.alone).cpu_ms,
+        }
     }
 
-    fn measure_watched(&mut self, containerd: &Containerd, collector: &Collector, stretch: Duration) {
+    /// containerd's part is no gate: on a shared machine its own noise is larger than the difference.
+    fn passed(&self) -> bool {
+        let cost = self.cost();
+        cost.cpu_ms <= self.gate.cpu_ms && cost.wakeups <= self.gate.wakeups && cost.rss_mb <= self.gate.rss_mb
+    }
+
+    fn print(&self) {
+        say(&self.name);
+        let own = [("  this agent", self.cost()), ("  gate", self.gate)];
+        for (name, Cost { cpu_ms, wakeups, rss_mb, containerd_cpu_ms }) in own.iter().chain(&self.others) {
+            say(format!("{name:<30}{cpu_ms:>8.4}{wakeups:>11.2}{rss_mb:>10.2}{containerd_cpu_ms:>+21.4}"));
+        }
+        let (alone, watched) = (Rate::mean(&self.alone), Rate::mean(&self.watched));
+        let pss = self.memory.iter().map(|m| m.pss).max().unwrap_or(0);
+        say(format!("  PSS {:.2} MB; containerd alone {:.3} ms/s, watched {:.3} ms/s", mb(pss), alone.cpu_ms, watched.cpu_ms));
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let rates =
+            |rates: &[Rate]| rates.iter().map(|r| json!({"cpuMsPerS": r.cpu_ms, "wakeupsPerS": r.wakeups})).collect::<Vec<_>>();
+        let memory: Vec<_> = self.memory.iter().map(|m| json!({"rssBytes": m.rss, "pssBytes": m.pss})).collect();
+        json!({"name": self.name, "agent": rates(&self.agent), "containerdAlone": rates(&self.alone),
+               "containerdWatched": rates(&self.watched), "memory": memory, "passed": self.passed(),
+               "gate": {"cpuMsPerS": self.gate.cpu_ms, "wakeupsPerS": self.gate.wakeups, "rssMB": self.gate.rss_mb}})
+    }
+}
+
+/// An agent as shipped, connected to a collector.
+struct Agent {
+    process: Process,
+    _folder: TempDir,
+}
+
+impl Agent {
+    fn start(containerd: &Containerd, collector: &Collector) -> Self {
         let folder = tempfile::Builder::new().prefix("pt-bench-").tempdir().expect("the temporary folder is writable");
         let env = [
             ("PULLTRACE_NODE_NAME", "bench-node".to_owned()),
@@ -137,62 +177,37 @@ impl Idle {
             ("PULLTRACE_METRICS_ADDR", free_address()),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value));
-        let mut agent = Process::spawn("pulltrace-agent", folder.path(), &built("pulltrace-agent"), &[], &env);
-        let connected = || (collector.metric("pulltrace_agents_connected", &[]) >= 1.0).then_some(());
-        agent.ready(WARM_UP, || connected().is_some());
-        let of_containerd = || Usage::read(containerd.pid().expect("containerd runs"));
-        clock::pause(WARM_UP);
-        let before = (Usage::read(agent.pid()), of_containerd());
-        clock::pause(stretch);
-        self.agent.push(Usage::read(agent.pid()).since(before.0));
-        self.watched.push(of_containerd().since(before.1));
-        self.memory = Some(Memory::read(agent.pid()));
-        assert!(connected().is_some(), "the agent lost the collector, so what was measured is not an idle agent");
+        let mut process = Process::spawn("pulltrace-agent", folder.path(), &built("pulltrace-agent"), &[], &env);
+        process.ready(WARM_UP, || is_connected(collector));
+        Self { process, _folder: folder }
     }
 
-    /// Writes the result, prints the comparison; fails when the gate is missed.
-    fn conclude(self, version: Version, seconds: u32, results: &Path) -> ExitCode {
-        let Self { alone, watched, agent, memory } = &self;
-        let (agent, alone, watched) = (Rate::mean(agent), Rate::mean(alone), Rate::mean(watched));
-        let memory = memory.expect("at least one pair was measured");
-        let mb = |bytes: u64| f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0;
-        let cost = Cost {
-            cpu_ms: agent.cpu_ms,
-            wakeups: agent.wakeups,
-            rss_mb: mb(memory.rss),
-            containerd_cpu_ms: watched.cpu_ms - alone.cpu_ms,
-        };
-        let passed = cost.cpu_ms <= GATE.cpu_ms && cost.rss_mb <= GATE.rss_mb;
-        let rates =
-            |rates: &[Rate]| rates.iter().map(|r| json!({"cpuMsPerS": r.cpu_ms, "wakeupsPerS": r.wakeups})).collect::<Vec<_>>();
-        let report = json!({
-            "bench": "agent-idle", "measuredAtUnix": clock::now().floor(), "containerd": version.to_string(), "seconds": seconds,
-            "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
-            "agent": {"cpuMsPerS": cost.cpu_ms, "wakeupsPerS": cost.wakeups, "rssBytes": memory.rss, "pssBytes": memory.pss,
-                      "stretches": rates(&self.agent)},
-            "containerdAlone": {"cpuMsPerS": alone.cpu_ms, "wakeupsPerS": alone.wakeups, "stretches": rates(&self.alone)},
-            "containerdWatched": {"cpuMsPerS": watched.cpu_ms, "wakeupsPerS": watched.wakeups, "stretches": rates(&self.watched)},
-            "gate": {"cpuMsPerS": GATE.cpu_ms, "rssMB": GATE.rss_mb, "passed": passed},
-        });
-        fs::create_dir_all(results).expect("the results folder can be made");
-        let file = results.join("agent-idle.json");
-        fs::write(&file, format!("{report:#}\n")).expect("the results folder is writable");
-        say("\n                              CPU ms/s  wakeups/s    RSS MB  containerd CPU ms/s");
-        for (name, cost) in [("this agent", &cost), ("gate (CPU and RSS)", &GATE), ("Go Pulltrace, 2026-11, 2 cores", &GO)] {
-            let Cost { cpu_ms, wakeups, rss_mb, containerd_cpu_ms } = cost;
-            say(format!("{name:<30}{cpu_ms:>8.4}{wakeups:>11.2}{rss_mb:>10.2}{containerd_cpu_ms:>+21.4}"));
-        }
-        say(format!(
-            "PSS {:.2} MB; containerd alone {:.3} ms/s, {:.1} wakeups/s; watched {:.3} ms/s, {:.1} wakeups/s",
-            mb(memory.pss),
-            alone.cpu_ms,
-            alone.wakeups,
-            watched.cpu_ms,
-            watched.wakeups
-        ));
-        say(format!("{}; written to {}", if passed { "within the gate" } else { "MISSES THE GATE" }, file.display()));
-        if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    fn usage(&self) -> Usage {
+        Usage::read(self.process.pid())
     }
+
+    fn memory(&self) -> Memory {
+        Memory::read(self.process.pid())
+    }
+}
+
+fn is_connected(collector: &Collector) -> bool {
+    collector.metric("pulltrace_agents_connected", &[]) >= 1.0
+}
+
+fn of_containerd(containerd: &Containerd) -> Usage {
+    Usage::read(containerd.pid().expect("containerd runs"))
+}
+
+fn private(tools: &Tools, version: Version, extra: Extra) -> Containerd {
+    let containerd = Containerd::with(tools, version, extra);
+    // As on a node that has pulled before: without a namespace there would be nothing to look at.
+    drop(containerd.ctr(&["namespaces", "create", "k8s.io"]));
+    containerd
+}
+
+fn mb(bytes: u64) -> f64 {
+    f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0
 }
 
 fn say(line: impl AsRef<str>) {
