@@ -2,10 +2,11 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     future::ready,
     io,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use containerd_client::services::v1::{
@@ -158,7 +159,7 @@ impl Client {
             .await
             .map_err(|error| silent(error.to_string()))?;
         let client = Self { channel };
-        let runtime = client.runtime().await.map_err(|status| {
+        let runtime = client.runtime(socket).await.map_err(|status| {
             let reason = status.message().to_owned();
             if status.code() == Code::Unimplemented {
                 ConnectError::Foreign { path: socket.to_owned(), reason }
@@ -242,10 +243,10 @@ impl Client {
 }
 
 impl Client {
-    async fn runtime(&self) -> Result<Runtime, Status> {
+    async fn runtime(&self, socket: &Path) -> Result<Runtime, Status> {
         let version = VersionClient::new(self.channel.clone()).version(bare(())).await?.into_inner().version;
         let server = IntrospectionClient::new(self.channel.clone()).server(bare(())).await?.into_inner();
-        Ok(translate::runtime(version, &server))
+        Ok(translate::runtime(version, &server, bound_at(socket)))
     }
 
     async fn inventory(&self, namespace: &str, dull: &BTreeSet<LeaseKey>, ingests: bool) -> Result<Inventory, Status> {
@@ -337,6 +338,13 @@ impl Client {
         let image = found(ImagesClient::new(self.channel.clone()).get(request).await)?.and_then(|a| a.into_inner().image);
         Ok(Answer::Images(image.and_then(translate::image).into_iter().collect()))
     }
+}
+
+/// When the socket was bound, which is when its server began to serve: it makes the file anew at each start, and what changes its owner or
+/// mode does not change this time. `None` if it cannot be seen.
+fn bound_at(socket: &Path) -> Option<Timestamp> {
+    let since = fs::metadata(socket).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok().map(Timestamp::from_nanos)
 }
 
 /// Every event that means something, until the stream breaks.

@@ -30,9 +30,11 @@ pub(super) fn time(at: Option<prost_types::Timestamp>) -> Option<Timestamp> {
     at.and_then(|at| Timestamp::from_parts(at.seconds, at.nanos)).filter(|at| *at > Timestamp::EPOCH)
 }
 
-pub(super) fn runtime(version: String, server: &services::ServerResponse) -> Runtime {
+/// The later of the two starts that can be seen counts: that of the process is exact to the second only, and in a pod it is hidden.
+pub(super) fn runtime(version: String, server: &services::ServerResponse, bound_at: Option<Timestamp>) -> Runtime {
     let version = version.strip_prefix('v').map(str::to_owned).unwrap_or(version);
-    Runtime { version, uuid: server.uuid.clone(), pid: server.pid, started_at: started_at(server.pid, server.pidns) }
+    let started_at = started_at(server.pid, server.pidns).max(bound_at);
+    Runtime { version, uuid: server.uuid.clone(), pid: server.pid, started_at }
 }
 
 pub(super) fn resource(resource: &services::Resource) -> Resource {

@@ -1,6 +1,7 @@
 //! How pulls end when answers come late, in another order or not at all, and when several pulls could have done the same thing.
 
 use super::*;
+use crate::pull::PullId;
 
 fn named(id: &str, created_at: Timestamp, resources: Vec<Resource>) -> Lease {
     Lease { id: id.into(), created_at, resources }
@@ -338,4 +339,30 @@ fn the_same_image_pulled_again_a_moment_later_is_proven_by_its_own_record() {
     play.answer(&second);
     play.wait(300);
     assert!(is_ready(&play), "the second one: {:?}", play.last());
+}
+
+#[test]
+fn a_leftover_of_an_earlier_runtime_is_never_taken_for_the_writer_of_a_record() {
+    let mut play = Play::new();
+    let left = play.now;
+    play.wait(5_000);
+    play.see(Seen::Disconnected);
+    play.see(Seen::Connected(Runtime { started_at: Some(play.now), ..runtime(2) }));
+    play.survey(vec![named("left", left, vec![downloading("base")])], Vec::new());
+    play.wait(5_000);
+    // The next restart ends what there is of it; the record is of a pull that was over between two looks.
+    play.see(Seen::Disconnected);
+    play.see(Seen::Connected(Runtime { started_at: Some(play.now), ..runtime(3) }));
+    play.see(Seen::Disconnected);
+    recorded(&mut play, "docker.io/library/a:1");
+    play.see(Seen::Connected(Runtime { started_at: Some(play.now), ..runtime(3) }));
+    for _ in 0..8 {
+        let now = play.now;
+        play.survey(vec![named("left", left, vec![downloading("base")])], Vec::new());
+        play.answer(with_record(answers(now), record(now)));
+        play.wait(1_000);
+    }
+    assert!(is_ready(&play), "{:?}", play.told);
+    let leftover = PullId::derive("uid", NS, "left", left);
+    assert!(play.told.iter().all(|pull| pull.id != leftover), "{:?}", play.told);
 }

@@ -28,7 +28,7 @@ impl Watched {
             Stage::Ended { at } if self.ending.is_none() => at,
             Stage::Candidate | Stage::Live | Stage::Ended { .. } | Stage::Dull => return false,
         };
-        self.is_empty() && !self.strange && (self.created_at..=gone_at).contains(&at)
+        self.is_empty() && !self.strange && !self.leftover && (self.created_at..=gone_at).contains(&at)
     }
 
     /// Takes an image record for its own, and what was pulled from there.
@@ -55,7 +55,10 @@ impl Watched {
         }
         match self.stage {
             Stage::Candidate if self.contents.is_empty() => self.stage = Stage::Ended { at: now },
-            Stage::Dull => self.stage = Stage::Ended { at: now },
+            Stage::Dull => {
+                self.leftover = true;
+                self.stage = Stage::Ended { at: now };
+            }
             Stage::Candidate | Stage::Live => {
                 self.stage = Stage::Ending { since, runtime_restarted };
                 self.asking_since = now;

@@ -106,6 +106,8 @@ pub(super) struct Watched {
     record_seen: bool,
     /// Whether its lease holds something that no pull holds.
     strange: bool,
+    /// Whether it was never looked into, so that it being empty says nothing.
+    leftover: bool,
     /// Whether a layer that it was unpacking was given up.
     given_up: bool,
     resolved_at: Option<Timestamp>,
@@ -159,6 +161,7 @@ impl Watched {
             from_record: false,
             record_seen: false,
             strange: false,
+            leftover: false,
             given_up: false,
             resolved_at: None,
             name: None,
