@@ -54,7 +54,7 @@ impl Watched {
             self.hold_documents();
         }
         match self.stage {
-            Stage::Candidate if self.contents.is_empty() => self.stage = Stage::Ended { at: now },
+            Stage::Candidate if self.contents.is_empty() => self.stage = Stage::Ended { at: since },
             Stage::Dull => {
                 self.leftover = true;
                 self.stage = Stage::Ended { at: now };
