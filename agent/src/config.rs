@@ -58,9 +58,9 @@ pub struct Args {
     /// Name of the cluster, told with every pull.
     #[arg(long, env = "PULLTRACE_CLUSTER_NAME", default_value = "")]
     pub cluster_name: String,
-    /// Socket of containerd; the usual places are tried unless given.
-    #[arg(long, env = "PULLTRACE_CONTAINERD_SOCKET")]
-    pub containerd_socket: Option<PathBuf>,
+    /// Sockets of containerd, with commas between; the usual places are tried unless given.
+    #[arg(long, env = "PULLTRACE_CONTAINERD_SOCKET", value_delimiter = ',')]
+    pub containerd_socket: Vec<PathBuf>,
     /// Namespaces of containerd to watch, with commas between; all unless given.
     #[arg(long, env = "PULLTRACE_CONTAINERD_NAMESPACES", value_delimiter = ',')]
     pub containerd_namespaces: Vec<String>,
@@ -107,7 +107,7 @@ pub struct Args {
 pub struct Config {
     /// Who speaks.
     pub node: Node,
-    /// Sockets to try, in this order.
+    /// Sockets to try; all that answer are watched at once.
     pub sockets: Vec<PathBuf>,
     /// Which namespaces to watch.
     pub selection: Selection,
@@ -162,7 +162,7 @@ impl Args {
                 runtime_name: "containerd".into(),
                 runtime_version: String::new(),
             },
-            sockets: self.containerd_socket.map_or_else(|| SOCKETS.map(PathBuf::from).to_vec(), |socket| vec![socket]),
+            sockets: if self.containerd_socket.is_empty() { SOCKETS.map(PathBuf::from).to_vec() } else { self.containerd_socket },
             selection: if names.is_empty() { Selection::All } else { Selection::Only(names) },
             interval: interval(&self.report_interval)
                 .map_err(|e| invalid("PULLTRACE_REPORT_INTERVAL", &self.report_interval, e))?,

@@ -13,5 +13,6 @@ mod source {
     mod layers;
     mod sharing;
     mod sink;
+    mod sockets;
     mod stage;
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -120,20 +121,7 @@ pub(super) async fn play_in(scenario: Scenario, personality: Personality, watch:
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("containerd.sock");
     let sink = Sink::open().await;
-    let config = Config {
-        node: Node {
-            name: "worker-1".parse().unwrap(),
-            uid: UID.to_owned(),
-            cluster: String::new(),
-            runtime_name: "containerd".to_owned(),
-            runtime_version: String::new(),
-        },
-        sockets: vec![socket.clone()],
-        selection: watch.selection.clone(),
-        interval: Duration::from_millis(100),
-        endpoint: Endpoint::parse(&format!("http://{}", sink.address), Protocol::Grpc).unwrap(),
-        probes: Address::Off,
-    };
+    let config = Config { selection: watch.selection.clone(), ..config(vec![socket.clone()], &sink) };
     let (stop, stopped) = oneshot::channel::<()>();
     let agent = agent::run(config, None, async { drop(stopped.await) });
     let direct = async {
@@ -157,7 +145,25 @@ pub(super) async fn play_in(scenario: Scenario, personality: Personality, watch:
     Played { personality, heard: sink.heard(), diaries, asked }
 }
 
-async fn until(what: &str, mut done: impl FnMut() -> bool) {
+/// What the agent runs with: these sockets, and this receiver.
+pub(super) fn config(sockets: Vec<PathBuf>, sink: &Sink) -> Config {
+    Config {
+        node: Node {
+            name: "worker-1".parse().unwrap(),
+            uid: UID.to_owned(),
+            cluster: String::new(),
+            runtime_name: "containerd".to_owned(),
+            runtime_version: String::new(),
+        },
+        sockets,
+        selection: Selection::All,
+        interval: Duration::from_millis(100),
+        endpoint: Endpoint::parse(&format!("http://{}", sink.address), Protocol::Grpc).unwrap(),
+        probes: Address::Off,
+    }
+}
+
+pub(super) async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let since = Instant::now();
     while !done() {
         assert!(since.elapsed() < DEADLINE, "waited in vain for {what}");
