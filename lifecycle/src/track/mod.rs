@@ -65,10 +65,15 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 const RECORD_GRACE: Duration = Duration::from_secs(1);
 /// How long the answer about an image record may take.
 const RECORD_PATIENCE: Duration = Duration::from_secs(10);
-/// Shortest time between two surveys, however much stirs; it grows while they find nothing.
-const SHORTEST_GAP: Duration = Duration::from_millis(20);
+/// Time between two surveys while a pull runs and something stirs.
+const ACTIVE_GAP: Duration = Duration::from_millis(20);
+/// The same while nothing is known of what a pull that has just begun pulls, and while nothing runs; there it grows while surveys find
+/// nothing. A pull whose registry refuses its blobs is over in 30 ms, and nothing is left of it soon after.
+const SHORTEST_GAP: Duration = Duration::from_millis(4);
 /// Longest time between two surveys while something stirs.
-const LONGEST_GAP: Duration = Duration::from_secs(1);
+const LONGEST_GAP: Duration = Duration::from_millis(500);
+/// After so long without a stir, or twice the gap if that is longer, surveys follow each other closely again.
+const QUIET: Duration = Duration::from_millis(40);
 /// An unanswered survey is asked again after this.
 const SURVEY_TIMEOUT: Duration = Duration::from_secs(15);
 /// A pull whose runtime stays away for so long is lost.
@@ -149,13 +154,32 @@ struct Surveys {
     /// When the last one was taken: what happened later may be missing from it.
     taken_at: Option<Timestamp>,
     stirred: bool,
+    stirred_at: Option<Timestamp>,
     urgent: bool,
     gap: Duration,
 }
 
 impl Surveys {
     /// None yet, and nothing that asks for one.
-    const NONE: Self = Self { asked_at: None, last_at: None, taken_at: None, stirred: false, urgent: false, gap: SHORTEST_GAP };
+    const NONE: Self = Self {
+        asked_at: None,
+        last_at: None,
+        taken_at: None,
+        stirred: false,
+        stirred_at: None,
+        urgent: false,
+        gap: SHORTEST_GAP,
+    };
+
+    /// Notes that something changed. After a quiet time the first write may be of a lease that is not committed yet, and the pull over in
+    /// a moment: the next looks must not be far.
+    fn stir(&mut self, now: Timestamp) {
+        if self.stirred_at.is_some_and(|at| now.since(at) >= QUIET.max(2 * self.gap)) {
+            self.gap = SHORTEST_GAP;
+        }
+        self.stirred = true;
+        self.stirred_at = Some(now);
+    }
 }
 
 impl Loose {
@@ -230,7 +254,7 @@ impl Tracker {
         match seen {
             Seen::Connected(runtime) => self.connected(&runtime, now),
             Seen::Disconnected => self.disconnected(now),
-            Seen::Stirred => self.surveys.stirred = true,
+            Seen::Stirred => self.surveys.stir(now),
             Seen::Survey(survey) => self.survey(&survey, now),
             Seen::Event(event) => self.event(event, now),
             Seen::Answer(key, subject, answer) => self.answer(&key, &subject, answer, now),
@@ -348,12 +372,20 @@ impl Tracker {
             loose.unavailable = false;
             out.push_back(Output::Ask(Question::About(key.clone(), Subject::ImageNamed(loose.name.clone()))));
         }
-        surveys.gap = if watched.values().any(Watched::is_open) { SHORTEST_GAP } else { (surveys.gap * 2).min(LONGEST_GAP) };
+        let lingers = watched.values().any(Watched::lingers);
+        surveys.stirred |= lingers;
+        surveys.gap = if lingers || watched.values().any(|w| w.is_unknown(now)) {
+            SHORTEST_GAP
+        } else if watched.values().any(Watched::is_open) {
+            ACTIVE_GAP
+        } else {
+            (surveys.gap * 2).min(LONGEST_GAP)
+        };
         self.ask_wants();
     }
 
     fn event(&mut self, event: Event, now: Timestamp) {
-        self.surveys.stirred = true;
+        self.surveys.stir(now);
         let Event { namespace, at, what } = event;
         match what {
             // A pull has begun to fetch layers; if the registry refuses them it is over in a moment.
@@ -368,7 +400,10 @@ impl Tracker {
                 let of_key = |w: &&mut Watched| w.key.namespace == namespace && w.extracts_into(&key);
                 self.watched.values_mut().filter(of_key).for_each(Watched::gives_up);
             }
-            Happening::ContentCreated(_) => {}
+            // The first word of a pull, unless it is a layer of one that is known: its documents come before its layers.
+            Happening::ContentCreated(digest) => {
+                self.surveys.urgent |= !self.watched.values().any(|w| w.key.namespace == namespace && w.plans(&digest));
+            }
             Happening::ImageRecordedById => drop(self.id_recorded.insert(namespace)),
             // 1.6, and CRI for images that others pulled: the name, the id, then the name again.
             Happening::ImageRecorded(name) if self.id_recorded.remove(&namespace) && !name.contains('@') => {}
@@ -465,11 +500,6 @@ impl Tracker {
     fn look(&mut self, now: Timestamp) {
         if now < self.next_look() {
             return;
-        }
-        // After a quiet time the first write may be of a lease that is not committed yet: the next look must not be far.
-        let quiet = self.surveys.last_at.is_some_and(|last| now.since(last) >= 2 * LONGEST_GAP);
-        if quiet || !self.surveys.stirred {
-            self.surveys.gap = SHORTEST_GAP;
         }
         self.surveys.asked_at = Some(now);
         self.surveys.stirred = false;

@@ -1,6 +1,7 @@
 //! Plays of one act for the tracker: what is shown, asked and told, step by step. Random histories are in `tests/house.rs`.
 
 mod endings;
+mod short;
 
 use std::time::Duration;
 
@@ -328,22 +329,4 @@ fn where_no_event_told_when_a_snapshot_was_prepared_its_record_does() {
     play.survey(vec![lease(begin, [documents(), held].concat())], Vec::new());
     play.wait(1_000);
     assert_eq!(play.last().layers[0].unpack.start, Some(prepared), "{:?}", play.last());
-}
-
-#[test]
-fn a_snapshot_that_is_prepared_is_looked_into_at_once_however_much_stirred_in_vain_before() {
-    let mut play = Play::new();
-    let surveys = |play: &Play| play.asked.iter().filter(|q| matches!(q, Question::Survey { .. })).count();
-    for _ in 0..20 {
-        play.see(Seen::Stirred);
-        play.wait(1_000);
-        play.survey(Vec::new(), Vec::new());
-    }
-    play.asked.clear();
-    play.wait(5);
-    play.see(Seen::Stirred);
-    assert_eq!(surveys(&play), 0, "looks that found nothing have become rare");
-    let key = ExtractKey::parse(&format!("extract-1-abcd {}", blob("d0"))).expect("a key");
-    play.see(Seen::Event(Event { namespace: NS.into(), at: play.now, what: Happening::ExtractionPrepared(key) }));
-    assert_eq!(surveys(&play), 1);
 }

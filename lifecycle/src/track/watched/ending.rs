@@ -43,6 +43,11 @@ impl Watched {
         self.records.push(record);
     }
 
+    /// Whether its downloads may still say that bytes came.
+    pub(in crate::track) const fn lingers(&self) -> bool {
+        matches!(self.stage, Stage::Ending { .. }) && self.lingering
+    }
+
     /// Notes that a layer that it was unpacking was given up. Usually it failed or was canceled then.
     pub(in crate::track) const fn gives_up(&mut self) {
         self.given_up = true;
@@ -62,6 +67,7 @@ impl Watched {
             Stage::Candidate | Stage::Live => {
                 self.stage = Stage::Ending { since, runtime_restarted };
                 self.asking_since = now;
+                self.ask_for_name();
                 self.ask_for_evidence(Self::want_again);
             }
             Stage::Ending { .. } | Stage::Ended { .. } => {}

@@ -53,6 +53,9 @@ impl Watched {
         self.open = references.iter().map(|r| r.digest.clone()).collect();
         self.ingests(&references, inventory, taken_at, around);
         self.classify(other, inventory, taken_at);
+        if self.is_unknown(taken_at) {
+            self.ask_for_name();
+        }
         let after = (self.contents.len(), self.chains.len(), self.extracting.clone(), self.open.clone());
         if before != after {
             self.last_change = taken_at;
@@ -62,14 +65,18 @@ impl Watched {
         self.age(taken_at);
     }
 
-    /// Takes in what the ingests show when the lease is gone: their last words.
+    /// Takes in what the ingests show when the lease is gone: their last words. containerd writes in steps of 1 MiB, but a download that
+    /// is broken off writes what it has, a moment after its lease is gone: that tells it from one that the registry refused.
     pub(in crate::track) fn last_words(&mut self, inventory: &Inventory) {
+        self.lingering = false;
         for ingest in &inventory.ingests {
             let ours = |layer: &&mut Track| layer.planned.digest == ingest.reference.digest && layer.origin == Origin::Ours;
             if let Some(layer) = self.layers.iter_mut().find(ours) {
                 layer.wrote(ingest.offset);
+                self.lingering = true;
             }
         }
+        self.lingering &= !self.layers.iter().any(Track::has_moved);
     }
 
     /// Takes in the answer to a question.

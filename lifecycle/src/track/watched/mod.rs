@@ -27,6 +27,9 @@ const SMALL_DOCUMENT: u64 = 64 << 10;
 /// A lease of which nothing has moved for so long belongs to a client that is gone (`ctr` and Docker leave theirs behind).
 const ORPHANED_AFTER: Duration = Duration::from_secs(600);
 
+/// A pull that is older is not over in a moment.
+const SHORT: Duration = Duration::from_millis(500);
+
 /// Where the observation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -110,6 +113,8 @@ pub(super) struct Watched {
     leftover: bool,
     /// Whether a layer that it was unpacking was given up.
     given_up: bool,
+    /// Whether its downloads were still there when its lease was gone, and no byte had come.
+    lingering: bool,
     resolved_at: Option<Timestamp>,
     name: Option<ImageRef>,
     records: Vec<ImageRecord>,
@@ -163,6 +168,7 @@ impl Watched {
             strange: false,
             leftover: false,
             given_up: false,
+            lingering: false,
             resolved_at: None,
             name: None,
             records: Vec::new(),
@@ -215,6 +221,17 @@ impl Watched {
     /// Whether its end is not told yet.
     pub(super) const fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Candidate | Stage::Live | Stage::Ending { .. })
+    }
+
+    /// Whether it has just begun and nothing is known of what it pulls, or by which name: it may be over in a moment.
+    pub(super) fn is_unknown(&self, now: Timestamp) -> bool {
+        let begins = matches!(self.stage, Stage::Candidate | Stage::Live) && now.since(self.first_seen) < SHORT;
+        begins && (self.planned_at.is_none() || self.name.is_none())
+    }
+
+    /// Whether this blob is one of its layers.
+    pub(super) fn plans(&self, blob: &Digest) -> bool {
+        self.layers.iter().any(|layer| layer.planned.digest == *blob)
     }
 
     pub(super) const fn created_at(&self) -> Timestamp {

@@ -1,0 +1,140 @@
+//! Pulls that are over in a moment: looked into in time, and told by what they left in that moment.
+
+use super::*;
+
+fn surveys(play: &Play) -> usize {
+    play.asked.iter().filter(|q| matches!(q, Question::Survey { .. })).count()
+}
+
+/// Writes that mean nothing, every 30 ms, each followed by a look if one is asked for.
+fn noise(play: &mut Play, times: usize) {
+    for _ in 0..times {
+        play.see(Seen::Stirred);
+        play.wait(30);
+        if surveys(play) > 0 {
+            play.asked.clear();
+            play.survey(Vec::new(), Vec::new());
+        }
+    }
+    play.asked.clear();
+}
+
+fn sources(subject: &Subject, usual: impl Fn(&Subject) -> Answer) -> Answer {
+    match usual(subject) {
+        Answer::Content(Some(facts)) => {
+            Answer::Content(Some(ContentFacts { sources: vec![ImageRef::repository_only("q.io", "a").unwrap()], ..facts }))
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_prepared_is_looked_into_at_once_however_much_stirred_in_vain_before() {
+    let mut play = Play::new();
+    noise(&mut play, 100);
+    play.see(Seen::Stirred);
+    assert_eq!(surveys(&play), 0, "looks that found nothing have become rare");
+    let key = ExtractKey::parse(&format!("extract-1-abcd {}", blob("d0"))).expect("a key");
+    play.see(Seen::Event(Event { namespace: NS.into(), at: play.now, what: Happening::ExtractionPrepared(key) }));
+    assert_eq!(surveys(&play), 1);
+}
+
+#[test]
+fn a_blob_that_nobody_planned_is_looked_into_at_once() {
+    let mut play = Play::new();
+    noise(&mut play, 100);
+    play.see(Seen::Event(Event { namespace: NS.into(), at: play.now, what: Happening::ContentCreated(blob("index")) }));
+    assert_eq!(surveys(&play), 1);
+}
+
+#[test]
+fn a_pull_that_follows_another_is_looked_into_again_when_the_first_look_came_too_early() {
+    let mut play = Play::new();
+    noise(&mut play, 10);
+    play.wait(250);
+    play.see(Seen::Stirred);
+    assert_eq!(surveys(&play), 1, "the first write after a pause is looked into at once");
+    play.asked.clear();
+    play.wait(2);
+    play.survey(Vec::new(), Vec::new());
+    play.see(Seen::Stirred);
+    play.wait(9);
+    assert_eq!(surveys(&play), 1, "and so is the next: the first write of a transaction comes before what it writes is seen");
+}
+
+#[test]
+fn while_nothing_is_known_of_a_young_pull_every_stir_is_looked_into() {
+    let mut play = Play::new();
+    let begin = play.now;
+    for _ in 0..5 {
+        play.asked.clear();
+        play.survey(vec![lease(begin, Vec::new())], Vec::new());
+        play.see(Seen::Stirred);
+        play.wait(5);
+        assert_eq!(surveys(&play), 1);
+    }
+}
+
+#[test]
+fn documents_whose_labels_were_not_written_yet_are_asked_again_for_the_name() {
+    let mut play = Play::new();
+    let begin = play.now;
+    play.wait(5);
+    play.survey(vec![lease(begin, documents())], Vec::new());
+    play.answer(answers(begin));
+    play.wait(5);
+    play.survey(vec![lease(begin, documents())], Vec::new());
+    play.answer(|subject| sources(subject, answers(begin)));
+    play.survey(Vec::new(), Vec::new());
+    play.answer(|subject| match subject {
+        Subject::Content(_) => Answer::Content(None),
+        Subject::Blob(_) | Subject::Snapshot { .. } | Subject::ImagesOf(_) | Subject::ImageNamed(_) => answers(begin)(subject),
+    });
+    play.wait(300);
+    assert_eq!(play.last().image.as_ref().map(ToString::to_string).as_deref(), Some("q.io/a"));
+}
+
+/// A pull that was seen to open a download, and what the download shows after its lease is gone.
+fn after_the_lease(offsets: &[u64]) -> Option<Outcome> {
+    let mut play = Play::new();
+    let begin = play.now;
+    play.wait(10);
+    let held = [documents(), vec![downloading("base")]].concat();
+    play.survey(vec![lease(begin, held)], vec![ingest("base", 0, begin)]);
+    play.answer(answers(begin));
+    for offset in offsets {
+        play.wait(5);
+        play.survey(Vec::new(), vec![ingest("base", *offset, begin)]);
+        play.answer(answers(begin));
+        play.wait(5);
+    }
+    play.survey(Vec::new(), Vec::new());
+    play.answer(answers(begin));
+    play.wait(300);
+    play.outcome().cloned()
+}
+
+#[test]
+fn what_a_download_writes_after_its_lease_is_gone_tells_a_cancellation_from_a_refusal() {
+    assert_eq!(after_the_lease(&[0, 0, 5_000]), Some(Outcome::Canceled));
+    let refused = after_the_lease(&[0, 0, 0]);
+    assert!(matches!(&refused, Some(Outcome::Failed(f)) if f.class == ErrorClass::Other), "{refused:?}");
+}
+
+#[test]
+fn the_downloads_of_a_pull_that_ends_without_a_byte_are_looked_at_again_without_waiting_for_a_stir() {
+    let mut play = Play::new();
+    let begin = play.now;
+    play.wait(10);
+    let held = [documents(), vec![downloading("base")]].concat();
+    play.survey(vec![lease(begin, held)], vec![ingest("base", 0, begin)]);
+    play.answer(answers(begin));
+    play.survey(Vec::new(), vec![ingest("base", 0, begin)]);
+    play.asked.clear();
+    play.wait(5);
+    assert_eq!(surveys(&play), 1);
+    play.survey(Vec::new(), vec![ingest("base", 5_000, begin)]);
+    play.asked.clear();
+    play.wait(5);
+    assert_eq!(surveys(&play), 0, "it has said what it can");
+}
