@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::{
     image::ImageRef,
-    pull::{CacheUse, Failure, Interval, Layer, LayerState, NodeName, Outcome, Phase, Pull, PullId, Size, Wait},
+    pull::{CacheUse, Eta, Failure, Interval, Layer, LayerState, NodeName, Outcome, Phase, Pull, PullId, Size, Wait},
     time::Timestamp,
 };
 
@@ -87,7 +87,7 @@ fn downloading(pull: &Pull) -> String {
     let fetched = pull.fetched_bytes();
     match pull.to_fetch() {
         Size::Known(total) => {
-            let left = pull.eta.map_or_else(String::new, |eta| format!(", about {} left", time(eta)));
+            let left = pull.eta.map_or_else(String::new, |eta| format!(", {} left", expected(eta)));
             let cached = match pull.cached_bytes() {
                 0 => String::new(),
                 bytes => format!("; {} was already here", size(bytes)),
@@ -250,6 +250,17 @@ fn for_now(waited: Duration) -> String {
 /// ` for 48 s`; nothing below a second.
 fn lasting(waited: Duration) -> String {
     if waited < Duration::from_secs(1) { String::new() } else { format!(" for {}", time(waited)) }
+}
+
+/// `about 19 s`, `20 s to 1 m 05 s` where one number would say too much, `at least 40 s`.
+fn expected(eta: Eta) -> String {
+    match (eta.likely(), eta.low(), eta.high()) {
+        (_, Some(low), Some(high)) if high >= 2 * low && high.as_secs() > low.as_secs() + 1 => {
+            format!("{} to {}", time(low), time(high))
+        }
+        (Some(likely), ..) => format!("about {}", time(likely)),
+        (None, low, _) => format!("at least {}", time(low.unwrap_or_default())),
+    }
 }
 
 /// `0.4 s`, `14 s`, `2 m 10 s`, `1 h 05 m`; rounded down, so that a time never reads longer than it was.

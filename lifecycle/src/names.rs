@@ -99,7 +99,9 @@ vocabulary! {
     PULL_CACHE = Attribute "pulltrace.pull.cache" "string" [] "none, partial or full: how much of the image was on the node.";
     PULL_TOTAL_KNOWN = Attribute "pulltrace.pull.total_known" "boolean" [] "Whether the manifest was read; else sizes are lower bounds.";
     PULL_BYTES_PER_SEC = Attribute "pulltrace.pull.rate" "int, By/s" [] "Bytes per second over the last seconds.";
-    PULL_ETA = Attribute "pulltrace.pull.eta" "int, ns" [] "Estimated time to ready.";
+    PULL_ETA = Attribute "pulltrace.pull.eta" "int, ns" [] "Estimated time to ready; absent while only a lower bound can be told.";
+    PULL_ETA_LOW = Attribute "pulltrace.pull.eta_low" "int, ns" [] "Lower bound of the time to ready; without the other two: at least so long.";
+    PULL_ETA_HIGH = Attribute "pulltrace.pull.eta_high" "int, ns" [] "Upper bound of the time to ready; between the two it lies four times in five.";
     PULL_WAIT = Attribute "pulltrace.pull.wait.kind" "string" [] "download_slot, layer_lock, stalled or retrying; absent while bytes move.";
     PULL_WAIT_SINCE = Attribute "pulltrace.pull.wait.since" "int, ns" [] "When the waiting began.";
     PULL_WAIT_HOLDER = Attribute "pulltrace.pull.wait.holder" "string" [] "Pull that holds the layer (its trace id).";

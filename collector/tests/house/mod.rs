@@ -16,7 +16,7 @@ use collector::{config::Config, listen::Listeners};
 use lifecycle::{
     image::Digest,
     pull::{
-        Ending, ErrorClass, Failure, Interval, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId, TimingSource,
+        Ending, ErrorClass, Eta, Failure, Interval, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId, TimingSource,
     },
     time::Timestamp,
     wire::{self, Event, Signal},
@@ -305,7 +305,7 @@ pub(crate) fn pull(image: &str, sequence: u64, fetched: u64) -> Pull {
         observed_at: at(sequence),
         total_known: true,
         bytes_per_sec: Some(100),
-        eta: Some(Duration::from_secs(5)),
+        eta: Eta::within(Duration::from_secs(4), Duration::from_secs(5), Duration::from_secs(8)),
         layers: vec![layer(1000, fetched.min(1000)), layer(500, fetched.saturating_sub(1000))],
     }
 }

@@ -3,12 +3,14 @@
 //! Field names are camelCase, times RFC 3339 in UTC, bytes integers, and what is unknown is absent. JSON Schema of [`PullEvent`]:
 //! `docs/schemas/pull-event-v1.json`. Who fills a status is [`super::Board::status`].
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::entry::{Entry, Standing};
 use crate::{
     image::{Digest, ImageRef},
-    pull::{Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId, Size, Wait},
+    pull::{Eta, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId, Size, Wait},
     time::Timestamp,
 };
 
@@ -69,6 +71,12 @@ pub struct PullStatus {
     /// Estimated seconds to ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
+    /// Lower bound of the estimate; where it stands alone: at least so long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_low_seconds: Option<f64>,
+    /// Upper bound of the estimate. Between the bounds the truth lies four times in five.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_high_seconds: Option<f64>,
     /// Share of what is to be fetched; 100 only when every byte is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub percent: Option<f64>,
@@ -279,7 +287,9 @@ impl PullStatus {
             cached_bytes: pull.cached_bytes(),
             size_bytes: bound(pull.size()),
             bytes_per_sec: pull.bytes_per_sec,
-            eta_seconds: pull.eta.map(|eta| tenths(eta.as_secs_f64())),
+            eta_seconds: pull.eta.and_then(Eta::likely).map(seconds),
+            eta_low_seconds: pull.eta.and_then(Eta::low).map(seconds),
+            eta_high_seconds: pull.eta.and_then(Eta::high).map(seconds),
             percent: pull.percent().map(tenths),
             layer_count: pull.layers.len(),
             layers_done: pull.layers_done(),
@@ -364,6 +374,10 @@ fn known(text: &str) -> Option<String> {
 /// A lower bound of nothing says nothing.
 fn bound(size: Size) -> Option<u64> {
     (size != Size::AtLeast(0)).then(|| size.bytes())
+}
+
+fn seconds(time: Duration) -> f64 {
+    tenths(time.as_secs_f64())
 }
 
 /// Rounded down to one decimal, so that 99.97 % is not 100 %.

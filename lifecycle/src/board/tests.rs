@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     image::Digest,
-    pull::{Ending, ErrorClass, Failure, Interval, Layer, LayerState, Node, TimingSource},
+    pull::{Ending, ErrorClass, Eta, Failure, Interval, Layer, LayerState, Node, TimingSource},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -49,7 +49,7 @@ fn report_on(name: &str, lease: &str, sequence: u64, fetched: u64) -> Report {
         observed_at: at(sequence),
         total_known: true,
         bytes_per_sec: Some(10),
-        eta: Some(Duration::from_millis(6_449)),
+        eta: Eta::within(Duration::from_millis(4_210), Duration::from_millis(6_449), Duration::from_secs(9)),
         layers: vec![layer(1000, fetched)],
     };
     Report { node, pull }
@@ -314,6 +314,7 @@ fn the_json_of_a_pull_is_the_contracts() {
     tell(&mut board, report(2, 499), 2);
     let json = serde_json::to_value(the_only(&board)).unwrap();
     assert_eq!((&json["etaSeconds"], &json["percent"]), (&serde_json::json!(6.4), &serde_json::json!(49.9)));
+    assert_eq!((&json["etaLowSeconds"], &json["etaHighSeconds"]), (&serde_json::json!(4.2), &serde_json::json!(9.0)));
     assert_eq!((&json["totalBytes"], &json["totalKnown"]), (&serde_json::json!(1000), &serde_json::json!(true)));
     assert_eq!((&json["registry"], &json["runtime"]), (&serde_json::json!("docker.io"), &serde_json::json!("containerd 2.1.4")));
     assert_eq!(json["startedAt"], "2023-11-14T22:13:20Z");

@@ -80,7 +80,7 @@ fn a_download_says_how_much_how_fast_and_how_long() {
         vec![layer(28 * GIB / 10, 12 * GIB / 10 + 1, LayerState::Downloading), layer(GIB * 11 / 10 + 1, 0, LayerState::Cached)];
     let mut pull = pull_of("ghcr.io/team/app:1", Phase::Downloading, layers);
     pull.bytes_per_sec = Some(88_000_000);
-    pull.eta = Some(Duration::from_millis(19_400));
+    pull.eta = Some(Eta::About(Duration::from_millis(19_400)));
     assert_eq!(
         plain(&pull, 10),
         "Downloading 1.2 of 2.7 GiB from ghcr.io at 88 MB/s, about 19 s left; 1.1 GiB was already here."
@@ -241,7 +241,7 @@ fn no_sentence_is_longer_than_promised_however_long_the_names_are() {
         for hearing in [Hearing::Clear, Hearing::Forgotten, Hearing::Silent(Duration::from_secs(86_399))] {
             let layers = vec![layer(u64::MAX / 4, 10 * GIB, LayerState::Downloading), layer(GIB, 0, LayerState::Cached)];
             let mut pull = pull_of(&long, phase, layers);
-            (pull.wait, pull.bytes_per_sec, pull.eta) = (wait.clone(), Some(987_654_321), Some(Duration::from_secs(86_399)));
+            (pull.wait, pull.bytes_per_sec, pull.eta) = (wait.clone(), Some(987_654_321), Some(Eta::About(Duration::from_secs(86_399))));
             let text = super::pull(&pull, &Scene { node: &node, now: at(86_399), hearing, holder: Some(&holder) });
             assert!(text.chars().count() <= MAX_SENTENCE && text.ends_with('.'), "{text}");
         }

@@ -4,6 +4,7 @@
 //! These are plain values with the arithmetic that every surface must agree on; who fills them is [`crate::track`].
 
 mod ending;
+mod eta;
 mod id;
 mod layer;
 mod node;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use self::id::{ParsePullIdError, PullId, SpanId};
 pub use self::{
     ending::{Ending, ErrorClass, Failure, Outcome},
+    eta::Eta,
     layer::{Interval, Layer, LayerState},
     node::{Node, NodeName, NodeReport, ParseNodeNameError},
     state::{MAX_WAITS, Phase, TimingSource, UnknownWordError, Wait, Waited},
@@ -80,8 +82,8 @@ pub struct Pull {
     pub total_known: bool,
     /// Bytes per second over the last seconds; `None` while nothing was measured or nothing is to come.
     pub bytes_per_sec: Option<u64>,
-    /// Estimated time to ready.
-    pub eta: Option<Duration>,
+    /// Estimated time to ready; `None` while nothing can be said about it.
+    pub eta: Option<Eta>,
     /// The layers, base first; as far as known.
     pub layers: Vec<Layer>,
 }

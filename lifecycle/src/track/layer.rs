@@ -105,10 +105,15 @@ impl Track {
         self.offset > self.found.unwrap_or(0)
     }
 
-    /// How long the rest of it takes at its own speed; `None` while it does not come.
-    pub(super) fn remaining_time(&self) -> Option<Duration> {
-        let rate = self.meter.bytes_per_sec().filter(|rate| *rate > 0 && !self.complete && !self.is_cached())?;
-        Some(Duration::from_millis((self.planned.size - self.fetched()).saturating_mul(1_000) / rate))
+    /// Bytes per second of its own connection; `None` while it does not come.
+    pub(super) fn own_rate(&self) -> Option<u64> {
+        self.meter.bytes_per_sec().filter(|rate| *rate > 0 && !self.complete && !self.is_cached())
+    }
+
+    /// How many bytes were unpacked in how long, if it was seen from begin to end.
+    pub(super) fn unpacking_took(&self) -> Option<Duration> {
+        let ((start, _), (end, _)) = (self.committed_at.max(self.prepared_at)?, self.unpacked_at?);
+        (!self.is_cached() && self.committed_at.is_some()).then(|| end.since(start))
     }
 
     pub(super) fn state(&self) -> LayerState {

@@ -85,6 +85,14 @@ impl Around for Neighbours<'_> {
         self.others.values().any(|w| w.id != asker && w.moves(self.now))
     }
 
+    fn unpacked_by(&self, holder: PullId, layer: &Digest) -> Option<Timestamp> {
+        self.others.values().find(|w| w.id == holder)?.expects(layer)
+    }
+
+    fn slot_free(&self, asker: PullId) -> Option<Timestamp> {
+        self.others.values().filter(|w| w.id != asker).filter_map(Watched::expects_a_slot).min()
+    }
+
     fn prepared(&self, chain: &Digest) -> Option<Timestamp> {
         self.memory.chains.get(&(self.namespace.to_owned(), chain.clone()))?.prepared
     }

@@ -11,11 +11,14 @@
 //! ```
 //!
 //! A lease is a pull (`containerd` client/pull.go, core/transfer/local/pull.go take one before they resolve). Rooms: `seen` is the
-//! language of the shell, `watched` one pull, `layer` one layer, `plan` the documents, `rate` speed and silence, `verdict` the end,
-//! `memory` what is known beside the pulls.
+//! language of the shell, `watched` one pull, `layer` one layer, `plan` the documents, `rate` speed and silence, `pace` the speed over
+//! the whole, `eta` what is to come, `experience` what the node has shown, `verdict` the end, `memory` what is known beside the pulls.
 
+mod eta;
+mod experience;
 mod layer;
 mod memory;
+mod pace;
 mod plan;
 mod rate;
 mod seen;
@@ -30,8 +33,8 @@ use std::{
 };
 
 use self::{
+    experience::Experience,
     memory::{Memory, RECORD_OF_PULL, with},
-    rate::UnpackSpeed,
     watched::{Stage, Watched},
 };
 pub use self::{
@@ -117,7 +120,7 @@ pub struct Tracker {
     records: BTreeMap<LeaseKey, Loose>,
     /// Namespaces in which the last image record was one by id.
     id_recorded: BTreeSet<String>,
-    speed: UnpackSpeed,
+    experience: Experience,
     surveys: Surveys,
     heartbeat_at: Option<Timestamp>,
     heartbeat_said: Option<(bool, u64)>,
@@ -208,7 +211,7 @@ impl Tracker {
             memory: Memory::default(),
             records: BTreeMap::new(),
             id_recorded: BTreeSet::new(),
-            speed: UnpackSpeed::default(),
+            experience: Experience::default(),
             surveys: Surveys::NONE,
             heartbeat_at: None,
             heartbeat_said: None,
@@ -438,8 +441,8 @@ impl Tracker {
         let ending = |w: &&Watched| matches!(w.stage, Stage::Ending { .. });
         let keys: Vec<_> = self.watched.values().filter(ending).map(|w| w.key.clone()).collect();
         for key in keys {
-            let speed = &mut self.speed;
-            with(&mut self.watched, &mut self.memory, &key, now, |w, around| w.conclude(now, around, speed));
+            let experience = &mut self.experience;
+            with(&mut self.watched, &mut self.memory, &key, now, |w, around| w.conclude(now, around, experience));
         }
         self.ask_wants();
     }
@@ -525,12 +528,12 @@ impl Tracker {
         let keys: Vec<_> = self.watched.values().filter(|w| w.is_live() || w.told_open()).map(|w| w.key.clone()).collect();
         let repeat = std::mem::take(&mut self.repeat);
         for key in keys {
-            let speed = self.speed;
+            let experience = self.experience;
             let told = with(&mut self.watched, &mut self.memory, &key, now, |w, around| {
                 if !w.is_settled(now) || matches!(w.stage, Stage::Ending { .. }) {
                     return None;
                 }
-                let pull = w.view(now, around, speed);
+                let pull = w.view(now, around, experience);
                 let first = w.told.is_none();
                 let worth = match &w.told {
                     None => true,

@@ -1,4 +1,4 @@
-//! How fast bytes come, whether they have stopped, and how long it will take.
+//! How fast bytes come just now, and whether they have stopped. How long it will take is reckoned in [`super::eta`].
 //!
 //! containerd writes blobs in steps of 1 MiB (`copyWithBuffer` fills a buffer of that size before each write), so a single look says
 //! little: rates are taken over a window, and silence counts as a stall only when it lasts longer than such a step can explain.
@@ -74,51 +74,6 @@ impl Meter {
     }
 }
 
-/// What this node has shown about unpacking, in compressed bytes per second.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct UnpackSpeed(u64);
-
-impl Default for UnpackSpeed {
-    /// A modest disk, until the node has shown its own speed.
-    fn default() -> Self {
-        Self(60_000_000)
-    }
-}
-
-impl UnpackSpeed {
-    /// Learns from one layer. Layers below 1 MiB say more about latency than about speed and are ignored.
-    pub(super) fn learn(&mut self, bytes: u64, took: Duration) {
-        if bytes < STEP || took.is_zero() {
-            return;
-        }
-        let seen = u128::from(bytes) * 1_000_000_000 / took.as_nanos();
-        let mixed = (u128::from(self.0) * 3 + seen) / 4;
-        self.0 = u64::try_from(mixed).unwrap_or(u64::MAX).max(1);
-    }
-
-    /// How long so many compressed bytes take.
-    pub(super) fn time_for(self, bytes: u64) -> Duration {
-        Duration::from_millis(bytes.saturating_mul(1_000) / self.0.max(1))
-    }
-}
-
-/// Time until `remaining` bytes have come at `rate`, the `slowest` layer at its own, and the last `tail` bytes are unpacked; `None` without a
-/// rate. The slowest layer counts for itself because a registry may limit each connection, and those of finished layers are of no use to it.
-pub(super) fn eta(
-    remaining: u64,
-    rate: Option<u64>,
-    slowest: Option<Duration>,
-    tail: u64,
-    unpack: UnpackSpeed,
-) -> Option<Duration> {
-    let download = match (remaining, rate) {
-        (0, _) => Duration::ZERO,
-        (_, None | Some(0)) => return None,
-        (remaining, Some(rate)) => Duration::from_millis(remaining.saturating_mul(1_000) / rate),
-    };
-    Some(download.max(slowest.unwrap_or_default()).saturating_add(unpack.time_for(tail)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,27 +131,5 @@ mod tests {
         let mut meter = Meter::default();
         [(5, 0), (3, 1_000), (10, 2_000)].into_iter().for_each(|(bytes, ms)| meter.note(bytes, at(ms)));
         assert_eq!(meter.bytes_per_sec(), Some(2));
-    }
-
-    #[test]
-    fn the_estimate_counts_download_and_unpacking() {
-        let speed = UnpackSpeed(10);
-        assert_eq!(eta(100, Some(10), None, 20, speed), Some(Duration::from_secs(12)));
-        assert_eq!(eta(100, None, None, 20, speed), None);
-        assert_eq!(eta(0, None, None, 20, speed), Some(Duration::from_secs(2)));
-    }
-
-    #[test]
-    fn a_layer_on_a_slow_connection_of_its_own_sets_the_pace() {
-        let slowest = Some(Duration::from_secs(60));
-        assert_eq!(eta(100, Some(10), slowest, 20, UnpackSpeed(10)), Some(Duration::from_secs(62)));
-    }
-
-    #[test]
-    fn the_node_teaches_its_own_speed() {
-        let mut speed = UnpackSpeed::default();
-        (0..20).for_each(|_| speed.learn(200 * STEP, Duration::from_secs(1)));
-        let seconds = speed.time_for(200 * STEP).as_secs_f64();
-        assert!((0.9..1.1).contains(&seconds), "{seconds}");
     }
 }

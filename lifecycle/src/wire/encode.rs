@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     names,
-    pull::{Ending, Interval, Layer, MAX_WAITS, Node, NodeReport, Outcome, Pull, Wait, Waited},
+    pull::{Eta, Ending, Interval, Layer, MAX_WAITS, Node, NodeReport, Outcome, Pull, Wait, Waited},
     time::Timestamp,
 };
 
@@ -83,8 +83,14 @@ fn pull_record(event: Event, pull: &Pull) -> LogRecord {
     if let Some(rate) = pull.bytes_per_sec {
         attributes.bytes(names::PULL_BYTES_PER_SEC, rate);
     }
-    if let Some(eta) = pull.eta {
-        attributes.int(names::PULL_ETA, u64::try_from(eta.as_nanos()).unwrap_or(u64::MAX));
+    for (name, time) in [
+        (names::PULL_ETA, pull.eta.and_then(Eta::likely)),
+        (names::PULL_ETA_LOW, pull.eta.and_then(Eta::low)),
+        (names::PULL_ETA_HIGH, pull.eta.and_then(Eta::high)),
+    ] {
+        if let Some(time) = time {
+            attributes.int(name, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        }
     }
     subject_attributes(&mut attributes, pull);
     layer_attributes(&mut attributes, &pull.layers[..pull.layers.len().min(MAX_LAYERS)]);

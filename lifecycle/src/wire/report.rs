@@ -14,7 +14,7 @@ use crate::{
     image::{Digest, ImageRef},
     names,
     pull::{
-        Ending, Failure, Interval, Layer, LayerState, MAX_WAITS, Node, NodeReport, Outcome, Pull, PullId, Report, TimingSource,
+        Ending, Eta, Failure, Interval, Layer, LayerState, MAX_WAITS, Node, NodeReport, Outcome, Pull, PullId, Report, TimingSource,
         Wait, Waited,
     },
     time::Timestamp,
@@ -113,9 +113,16 @@ fn pull(id: PullId, observed_at: Timestamp, attributes: &Attributes<'_>) -> Resu
         observed_at,
         total_known: required(names::PULL_TOTAL_KNOWN, attributes.boolean(names::PULL_TOTAL_KNOWN)?)?,
         bytes_per_sec: attributes.bytes(names::PULL_BYTES_PER_SEC)?,
-        eta: attributes.int(names::PULL_ETA)?.map(Duration::from_nanos),
+        eta: eta(attributes)?,
         layers: layers(attributes)?,
     })
+}
+
+/// Absent bounds are those of an agent that tells none.
+fn eta(attributes: &Attributes<'_>) -> Result<Option<Eta>, Refusal> {
+    let time = |name| Ok(attributes.int(name)?.map(Duration::from_nanos));
+    let [likely, low, high] = [time(names::PULL_ETA)?, time(names::PULL_ETA_LOW)?, time(names::PULL_ETA_HIGH)?];
+    Eta::from_parts(low, likely, high).map_err(|_| Refusal::new(Reason::OutOfRange, names::PULL_ETA))
 }
 
 /// A name that does not read back as it was written is one of which only registry and repository are known.

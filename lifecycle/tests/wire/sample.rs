@@ -5,7 +5,7 @@ use std::time::Duration;
 use lifecycle::{
     image::{Digest, ImageRef},
     pull::{
-        Ending, ErrorClass, Failure, Interval, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId, TimingSource,
+        Ending, ErrorClass, Eta, Failure, Interval, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId, TimingSource,
         Wait, Waited,
     },
     time::Timestamp,
@@ -65,7 +65,7 @@ pub(crate) fn downloading() -> Pull {
         observed_at: at(1_400),
         total_known: true,
         bytes_per_sec: Some(5_000_000),
-        eta: Some(Duration::from_millis(1_200)),
+        eta: Eta::within(Duration::from_millis(900), Duration::from_millis(1_200), Duration::from_millis(2_000)),
         layers: vec![base, middle, top],
     }
 }
@@ -170,7 +170,7 @@ pub(crate) fn any_pull() -> impl Strategy<Value = Pull> {
     let waited = (wait(), time()).prop_map(|(wait, until)| Waited { wait, until });
     let state = (select(Phase::ALL.to_vec()), option::of(wait()), vec(waited, 0..4), option::of(ending()));
     let times = (time(), option::of(time()), time());
-    let progress = (any::<bool>(), option::of(0..=1_u64 << 60), option::of((0..=i64::MAX as u64).prop_map(Duration::from_nanos)));
+    let progress = (any::<bool>(), option::of(0..=1_u64 << 60), option::of(eta()));
     (identity, state, times, progress, vec(layer(), 0..6)).prop_map(|(identity, state, times, progress, layers)| {
         let (id, sequence, namespace, image, digest, snapshotter) = identity;
         let (phase, wait, waits, ending) = state;
@@ -200,6 +200,15 @@ pub(crate) fn any_pull() -> impl Strategy<Value = Pull> {
 
 fn id() -> impl Strategy<Value = PullId> {
     any::<[u8; 16]>().prop_filter_map("all zero", |bytes| PullId::from_bytes(&bytes))
+}
+
+fn eta() -> impl Strategy<Value = Eta> {
+    let time = || (0..=i64::MAX as u64).prop_map(Duration::from_nanos);
+    let within = vec(time(), 3).prop_map(|mut times| {
+        times.sort_unstable();
+        Eta::within(times[0], times[1], times[2]).expect("sorted times are in order")
+    });
+    prop_oneof![time().prop_map(Eta::About), time().prop_map(Eta::AtLeast), within]
 }
 
 fn time() -> impl Strategy<Value = Timestamp> {

@@ -6,7 +6,7 @@ use super::{Around, ORPHANED_AFTER, Stage, Watched};
 use crate::pull::{Ending, Outcome, TimingSource, Wait};
 use crate::time::Timestamp;
 use crate::track::layer::Origin;
-use crate::track::rate::UnpackSpeed;
+use crate::track::experience::Experience;
 use crate::track::seen::ImageRecord;
 use crate::track::verdict::{Remains, judge};
 
@@ -75,7 +75,7 @@ impl Watched {
     }
 
     /// Reaches the verdict if its evidence is complete, or if it has been waited for long enough. True when it was reached by this call.
-    pub(in crate::track) fn conclude(&mut self, now: Timestamp, around: &mut impl Around, speed: &mut UnpackSpeed) -> bool {
+    pub(in crate::track) fn conclude(&mut self, now: Timestamp, around: &mut impl Around, experience: &mut Experience) -> bool {
         let Stage::Ending { since, runtime_restarted } = self.stage else { return false };
         let waits_for_answers = !self.pending.is_empty() && now.since(self.asking_since) < ENDING_PATIENCE;
         if now < since + self.grace() || waits_for_answers {
@@ -89,13 +89,7 @@ impl Watched {
         let proven = self.records.iter().any(|r| self.proves(r) && !(doubtful(r) && around.rivals(self.id, r)));
         let outcome = judge(Remains { proven, ..self.remains(since, runtime_restarted) });
         self.end(outcome, since);
-        for layer in &self.layers {
-            if let (false, Some((start, _)), Some((end, _))) =
-                (layer.is_cached(), layer.committed_at.max(layer.prepared_at), layer.unpacked_at)
-            {
-                speed.learn(layer.planned.size, end.since(start));
-            }
-        }
+        self.teach(experience);
         self.stage = Stage::Ended { at: now };
         true
     }

@@ -135,7 +135,10 @@ impl Watched {
         let snapshotter = self.snapshotter.clone();
         unknown_times.into_iter().for_each(|key| self.want(Subject::Snapshot { snapshotter: snapshotter.clone(), key }));
         if self.is_live() {
-            self.meter.note(self.layers.iter().map(Track::fetched).sum(), now);
+            let fetched = self.layers.iter().map(Track::fetched).sum();
+            self.meter.note(fetched, now);
+            self.pace.note(fetched, now);
+            self.slots = self.slots.max(self.layers.iter().filter(|l| self.open.contains(&l.planned.digest)).count());
         }
     }
 

@@ -3,10 +3,12 @@
 //! It knows nothing of other pulls; what it needs of them (who brings a layer, who unpacks it) is handed in as [`Around`]. What it wants
 //! to know more it puts on a list, which the tracker turns into questions.
 //!
-//! Rooms: `asking` what it wants to know, `learning` what it takes in, `folding` it into layers, `telling` the state, `ending` it.
+//! Rooms: `asking` what it wants to know, `learning` what it takes in, `folding` it into layers, `expecting` its end,
+//! `telling` the state, `ending` it.
 
 mod asking;
 mod ending;
+mod expecting;
 mod folding;
 mod learning;
 mod telling;
@@ -14,7 +16,9 @@ mod telling;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use self::expecting::Expected;
 use super::layer::Track;
+use super::pace::Pace;
 use super::plan::Document;
 use super::rate::Meter;
 use super::seen::{ContentFacts, ExtractKey, ImageRecord, LeaseKey, Subject};
@@ -65,6 +69,10 @@ pub(super) trait Around {
     fn holder(&self, asker: PullId, chain: Option<&Digest>, blob: &Digest) -> Option<PullId>;
     /// Whether bytes of another pull are moving.
     fn others_move(&self, asker: PullId) -> bool;
+    /// When another pull will have brought and unpacked this layer; `None` if nobody knows.
+    fn unpacked_by(&self, holder: PullId, layer: &Digest) -> Option<Timestamp>;
+    /// When one of the other pulls will have fetched a layer, so that its slot is free; `None` if nobody knows.
+    fn slot_free(&self, asker: PullId) -> Option<Timestamp>;
     /// When the snapshot for this chain was prepared, by event.
     fn prepared(&self, chain: &Digest) -> Option<Timestamp>;
     /// When this chain was committed, by event.
@@ -119,6 +127,11 @@ pub(super) struct Watched {
     name: Option<ImageRef>,
     records: Vec<ImageRecord>,
     meter: Meter,
+    pace: Pace,
+    /// Most layers that were fetched at a time.
+    slots: usize,
+    /// When each layer that is left is expected to be fetched and unpacked.
+    expected: BTreeMap<Digest, Expected>,
     /// What it waits for now, and what it waited for.
     waiting: Option<Wait>,
     waits: Vec<Waited>,
@@ -173,6 +186,9 @@ impl Watched {
             name: None,
             records: Vec::new(),
             meter: Meter::default(),
+            pace: Pace::default(),
+            slots: 0,
+            expected: BTreeMap::new(),
             waiting: None,
             waits: Vec::new(),
             ending: None,

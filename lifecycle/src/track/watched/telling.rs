@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{Around, Watched};
 use crate::pull::{Layer, MAX_WAITS, Phase, Pull, Wait, Waited};
 use crate::time::Timestamp;
+use crate::track::experience::Experience;
 use crate::track::layer::{Origin, Track};
-use crate::track::rate::{UnpackSpeed, eta};
 
 /// Shorter waits are not worth remembering.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
@@ -34,17 +34,14 @@ impl Watched {
     }
 
     /// The whole present state.
-    pub(in crate::track) fn view(&mut self, now: Timestamp, around: &impl Around, speed: UnpackSpeed) -> Pull {
+    pub(in crate::track) fn view(&mut self, now: Timestamp, around: &impl Around, experience: Experience) -> Pull {
         let layers: Vec<Layer> = self.layers.iter().map(|l| l.view(self.created_at)).collect();
         let phase = self.phase();
         let running = self.is_live();
         let wait = if running { self.wait(phase, now, around) } else { None };
         self.note_wait(wait.clone(), self.ending.as_ref().map_or(now, |e| e.at));
+        let eta = if running { self.expect(phase, wait.as_ref(), now, around, experience) } else { None };
         let rate = self.meter.bytes_per_sec().filter(|_| running && phase == Phase::Downloading);
-        let remaining: u64 = self.layers.iter().filter(|l| !l.is_cached()).map(|l| l.planned.size - l.fetched()).sum();
-        let tail = self.layers.iter().filter(|l| !l.unpacked && !l.complete).map(|l| l.planned.size).max();
-        let tail = tail.unwrap_or_else(|| self.layers.iter().filter(|l| !l.unpacked).map(|l| l.planned.size).sum());
-        let slowest = self.layers.iter().filter_map(Track::remaining_time).max();
         let total_known = self.planned_at.is_some();
         let sequence = self.told.as_ref().map_or(0, |(told, _)| told.sequence + 1);
         let elapsed = now.since(self.created_at).as_millis();
@@ -64,7 +61,7 @@ impl Watched {
             observed_at: now,
             total_known,
             bytes_per_sec: rate,
-            eta: if running && total_known { eta(remaining, rate, slowest, tail, speed) } else { None },
+            eta,
             layers,
         }
     }
@@ -114,6 +111,7 @@ impl Watched {
         };
         if self.waiting.is_some() {
             self.meter.restart();
+            self.pace.skip(now);
         }
         let long_enough = |was: &Wait| now.since(was.since()) >= SHORTEST_WAIT;
         if let Some(was) = over.filter(long_enough)

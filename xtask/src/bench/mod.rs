@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: builds what is shipped and hands over to the program that measures it, `e2e/src/bin/bench/`. Results land in
 //! `bench-results/`, which is not kept in git: a number belongs to the machine it was measured on.
 
+mod eta;
+
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -19,6 +21,12 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 120)]
         seconds: u64,
     },
+    /// How good the estimated times to ready are, against an oracle that knows the true mean rate: simulated pulls, the real mind
+    Eta {
+        /// Simulated nodes of each class
+        #[arg(long, default_value_t = 100)]
+        nodes: u64,
+    },
 }
 
 /// Builds and becomes the benchmark.
@@ -26,6 +34,9 @@ pub(crate) enum Bench {
 /// # Errors
 /// When building fails or the benchmark cannot be started; one that starts does not return.
 pub(crate) fn run(repo: &Repo, bench: &Bench) -> anyhow::Result<()> {
+    if let Bench::Eta { nodes } = bench {
+        return eta::run(*nodes);
+    }
     let (binaries, program) = step("build", || {
         let binaries = build::binaries(repo, Profile::Release)?;
         Ok((binaries, build::kit(repo, Profile::Quick, "bench")?))
@@ -34,6 +45,7 @@ pub(crate) fn run(repo: &Repo, bench: &Bench) -> anyhow::Result<()> {
     command.current_dir(&repo.root).env("E2E_BINARIES", binaries).arg("--results").arg(repo.root.join("bench-results"));
     match bench {
         Bench::Agent { seconds } => command.args(["agent", "--seconds"]).arg(seconds.to_string()),
+        Bench::Eta { .. } => unreachable!(),
     };
     Err(command.exec()).with_context(|| format!("cannot start {}", program.display()))
 }
