@@ -65,7 +65,7 @@ fn record(event: &str, at: Timestamp, warn: bool, body: String, attributes: Attr
     }
 }
 
-fn pull_record(event: Event, pull: &Pull) -> LogRecord {
+pub(super) fn pull_record(event: Event, pull: &Pull) -> LogRecord {
     let mut attributes = Attributes::default();
     attributes.int(names::PULL_SEQUENCE, pull.sequence);
     attributes.whole(names::PULL_PHASE, pull.phase.as_str());

@@ -9,6 +9,7 @@
 
 mod answer;
 mod attribute;
+mod compact;
 mod decode;
 pub mod encode;
 mod json;
@@ -20,6 +21,7 @@ mod trim;
 mod view;
 
 pub use answer::{PartialSuccess, Status, parse_response, response, response_json};
+pub use compact::{restore, shrink};
 pub use decode::{Decoded, Said, decode, decode_json};
 pub use json::{to_json, transcode_json};
 pub use reject::{DecodeError, Reason, Rejected};

@@ -2,13 +2,16 @@
 
 use lifecycle::{
     image::Digest,
-    pull::{Ending, ErrorClass, Failure, Layer, Outcome, Pull, Report},
+    pull::{Ending, ErrorClass, Failure, Interval, Layer, LayerState, Outcome, Pull, Report, TimingSource},
+    time::Timestamp,
     wire::{self, Decoded, Event, MAX_BYTES, MAX_LAYERS, MAX_MESSAGE, MAX_TEXT, Said, Signal, encode},
 };
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::sample::{VERSION, any_heartbeat, any_node, any_pull, downloading, failed, heartbeat, node, ready, started, waiting};
+use super::sample::{
+    VERSION, any_heartbeat, any_node, any_pull, at, downloading, failed, heartbeat, node, ready, started, waiting,
+};
 
 fn heard(bytes: &[u8]) -> Decoded {
     wire::decode(Signal::Logs, bytes).unwrap()
@@ -83,8 +86,38 @@ fn an_attribute_that_stands_twice_counts_by_its_last_value() {
     assert_eq!(wire::decode_json(Signal::Logs, &doubled).unwrap(), heard(&bytes));
 }
 
+#[test]
+fn an_outcome_that_waits_takes_a_fifth_of_what_travels() {
+    let mut pull = ready();
+    pull.waits = Vec::new();
+    let times = |index: u64, from: u64| Interval {
+        start: Some(Timestamp::from_nanos(at(from).as_nanos() + index * 104_729)),
+        end: Some(Timestamp::from_nanos(at(from + 900).as_nanos() + index * 1_299_709)),
+        source: TimingSource::Record,
+    };
+    pull.layers = (0..10_u64)
+        .map(|index| Layer {
+            digest: Digest::of(&index.to_be_bytes()),
+            size: 1_000_003 * (index + 1),
+            fetched: 1_000_003 * (index + 1),
+            state: LayerState::Ready,
+            download: times(index, 1_000),
+            unpack: times(index, 3_000),
+            ..pull.layers[0].clone()
+        })
+        .collect();
+    let travels = encode::pulls(&node(), VERSION, [(Event::Finished, &pull)]).len();
+    let waits = wire::shrink(&pull).len();
+    assert!(waits <= 800 && waits * 5 < travels, "{waits} of {travels} bytes");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn any_pull_that_was_made_small_is_restored(pull in any_pull()) {
+        prop_assert_eq!(wire::restore(&node(), &wire::shrink(&pull)), Some(pull));
+    }
 
     #[test]
     fn every_report_of_a_pull_comes_out_as_it_went_in(node in any_node(), pull in any_pull()) {
