@@ -13,16 +13,7 @@ use lifecycle::pull::{Node, NodeName};
 use otlp::{Compression, Endpoint, Headers, Pem, Protocol};
 use thiserror::Error;
 
-use crate::containerd::Selection;
-
-/// Sockets that are looked for when none is given, in this order: kubeadm and the clouds, k3s and RKE2, k0s, MicroK8s, Docker.
-pub const SOCKETS: [&str; 5] = [
-    "/run/containerd/containerd.sock",
-    "/run/k3s/containerd/containerd.sock",
-    "/run/k0s/containerd.sock",
-    "/var/snap/microk8s/common/run/containerd.sock",
-    "/var/run/docker/containerd/containerd.sock",
-];
+use crate::{containerd::Selection, sockets};
 
 /// Where probes are answered unless told otherwise.
 pub const PROBES: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9091);
@@ -60,7 +51,10 @@ pub struct Args {
     pub cluster_name: String,
     /// Sockets of containerd, with commas between; the usual places are tried unless given.
     #[arg(long, env = "PULLTRACE_CONTAINERD_SOCKET", value_delimiter = ',')]
-    pub containerd_socket: Vec<PathBuf>,
+    pub containerd_socket: Vec<String>,
+    /// Folder below which the files of the host are seen, for the usual places of sockets and for what containerd says about files.
+    #[arg(long, env = "PULLTRACE_HOST_ROOT", default_value = "/")]
+    pub host_root: PathBuf,
     /// Namespaces of containerd to watch, with commas between; all unless given.
     #[arg(long, env = "PULLTRACE_CONTAINERD_NAMESPACES", value_delimiter = ',')]
     pub containerd_namespaces: Vec<String>,
@@ -109,6 +103,8 @@ pub struct Config {
     pub node: Node,
     /// Sockets to try; all that answer are watched at once.
     pub sockets: Vec<PathBuf>,
+    /// Where the files of the host are seen.
+    pub host_root: PathBuf,
     /// Which namespaces to watch.
     pub selection: Selection,
     /// How often a running pull is looked at.
@@ -148,6 +144,9 @@ impl Args {
         let name = self.node_name.clone().or(host_name).unwrap_or_default();
         let name: NodeName = name.trim().parse().map_err(|e| invalid("PULLTRACE_NODE_NAME", name.trim(), e))?;
         let endpoint = self.endpoint()?;
+        if !self.host_root.is_absolute() {
+            return Err(invalid("PULLTRACE_HOST_ROOT", &self.host_root.display().to_string(), "an absolute path is allowed"));
+        }
         let names: BTreeSet<_> =
             self.containerd_namespaces.iter().map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect();
         if let Some(bad) = names.iter().find(|n| !is_namespace(n)) {
@@ -162,7 +161,9 @@ impl Args {
                 runtime_name: "containerd".into(),
                 runtime_version: String::new(),
             },
-            sockets: if self.containerd_socket.is_empty() { SOCKETS.map(PathBuf::from).to_vec() } else { self.containerd_socket },
+            sockets: sockets::choose(&self.containerd_socket, &self.host_root)
+                .map_err(|(value, problem)| invalid("PULLTRACE_CONTAINERD_SOCKET", &value, problem))?,
+            host_root: self.host_root,
             selection: if names.is_empty() { Selection::All } else { Selection::Only(names) },
             interval: interval(&self.report_interval)
                 .map_err(|e| invalid("PULLTRACE_REPORT_INTERVAL", &self.report_interval, e))?,
@@ -254,7 +255,7 @@ mod tests {
     #[test]
     fn without_a_socket_the_usual_places_are_tried() {
         let config = args(&[]).check(None).expect("valid");
-        assert_eq!(config.sockets.len(), SOCKETS.len());
+        assert_eq!(config.sockets.len(), sockets::USUAL.len());
         assert_eq!(config.selection, Selection::All);
     }
 
@@ -263,6 +264,8 @@ mod tests {
         let message = |extra: &[&str]| args(extra).check(None).expect_err("invalid").to_string();
         assert!(message(&["--otlp-protocol", "carrier-pigeon"]).contains("OTEL_EXPORTER_OTLP_PROTOCOL=\"carrier-pigeon\""));
         assert!(message(&["--otlp-endpoint", "localhost:4317"]).contains("OTEL_EXPORTER_OTLP_ENDPOINT=\"localhost:4317\""));
+        assert!(message(&["--containerd-socket", "/a,b"]).contains("PULLTRACE_CONTAINERD_SOCKET=\"b\""));
+        assert!(message(&["--host-root", "host"]).contains("PULLTRACE_HOST_ROOT=\"host\""));
         assert!(message(&["--containerd-namespaces", "a b"]).contains("PULLTRACE_CONTAINERD_NAMESPACES=\"a b\""));
         let named = Args { node_name: Some("a b".into()), ..args(&[]) };
         assert!(named.check(None).expect_err("invalid").to_string().contains("PULLTRACE_NODE_NAME=\"a b\""));

@@ -1,13 +1,10 @@
-//! Answers `/healthz` (the process turns) and `/readyz` (containerd answers) for probes. Nothing else is served here.
+//! Answers `/healthz` (the process turns) and `/readyz` (containerd answers, or which does not and why) for probes. Nothing else is served here.
 
 use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -28,13 +25,33 @@ const MAX_HEADERS: usize = 8 << 10;
 /// Whether the agent can do its work.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
-    runtime_reachable: AtomicBool,
+    /// Whether containerd answers.
+    runtime: Mutex<Runtime>,
+}
+
+#[derive(Debug, Default)]
+enum Runtime {
+    /// Not known yet.
+    #[default]
+    Unknown,
+    /// Every containerd that is watched answers.
+    Answers,
+    /// None does, or one that was watched does not; which, and why.
+    Absent(String),
 }
 
 impl Health {
-    /// Says whether containerd answers.
-    pub(crate) fn runtime(&self, reachable: bool) {
-        self.runtime_reachable.store(reachable, Ordering::Relaxed);
+    /// Says why containerd cannot be watched, or nothing if it can.
+    pub(crate) fn runtime(&self, problem: Option<String>) {
+        *self.runtime.lock().unwrap_or_else(PoisonError::into_inner) = problem.map_or(Runtime::Answers, Runtime::Absent);
+    }
+
+    fn ready(&self) -> (StatusCode, String) {
+        match &*self.runtime.lock().unwrap_or_else(PoisonError::into_inner) {
+            Runtime::Unknown => (StatusCode::SERVICE_UNAVAILABLE, "looking for containerd\n".to_owned()),
+            Runtime::Answers => (StatusCode::OK, "ok\n".to_owned()),
+            Runtime::Absent(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("containerd cannot be watched:\n{problem}\n")),
+        }
     }
 }
 
@@ -82,13 +99,12 @@ pub(crate) async fn serve(listener: TcpListener, health: Arc<Health>) {
 
 fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, "ok\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") if health.runtime_reachable.load(Ordering::Relaxed) => (StatusCode::OK, "ok\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "containerd does not answer\n"),
-        (_, "/healthz" | "/readyz") => (StatusCode::METHOD_NOT_ALLOWED, "GET only\n"),
-        (_, _) => (StatusCode::NOT_FOUND, "here are /healthz and /readyz\n"),
+        (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, "ok\n".to_owned()),
+        (&Method::GET | &Method::HEAD, "/readyz") => health.ready(),
+        (_, "/healthz" | "/readyz") => (StatusCode::METHOD_NOT_ALLOWED, "GET only\n".to_owned()),
+        (_, _) => (StatusCode::NOT_FOUND, "here are /healthz and /readyz\n".to_owned()),
     };
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
     response

@@ -9,15 +9,18 @@
 //! One task drives it all on one thread; the clock is read in `clock` and nowhere else. Without containerd the agent lives on, says so in
 //! its heartbeat and keeps trying.
 
+mod chorus;
 mod clock;
 pub mod config;
 pub mod containerd;
 mod export;
+mod folders;
 pub mod health;
 pub mod logging;
 mod place;
 mod runtimes;
 mod session;
+pub mod sockets;
 mod voice;
 
 use std::{future::pending, pin::pin, sync::Arc, time::Duration};
@@ -33,7 +36,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub async fn run(config: Config, probes: Option<TcpListener>, shutdown: impl Future<Output = ()>) {
     let mut clock = Clock::start();
     let version = env!("CARGO_PKG_VERSION");
-    let mut runtimes = Runtimes::new(&config, version);
+    let mut runtimes = Runtimes::new(&config, version, clock.now(false));
     let voice = Voice::new(&config.node);
     let outbox = Arc::clone(&voice.outbox);
     tracing::info!(endpoint = config.endpoint.origin(), node = %config.node.name, version, "sending");
@@ -50,9 +53,9 @@ pub async fn run(config: Config, probes: Option<TcpListener>, shutdown: impl Fut
         tokio::select! {
             () = &mut shutdown => break,
             () = outbox.recovered() => runtimes.repeat(clock.now(true)),
-            (place, step) = runtimes.next() => {
+            turn = runtimes.next() => {
                 let now = clock.now(runtimes.is_active());
-                runtimes.take(place, step, now);
+                runtimes.take(turn, now);
             }
             () = sleep(pause) => {
                 let now = clock.now(runtimes.is_active());

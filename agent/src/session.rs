@@ -4,8 +4,10 @@
 //! again when it breaks is [`crate::place`]; whose questions it carries is [`crate::runtimes`].
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
+    fmt, fs,
     future::pending,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,10 +15,13 @@ use std::{
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use lifecycle::{
     time::Timestamp,
-    track::{Question, Runtime, Seen, Tracker},
+    track::{Answer, Question, Runtime, Seen, Tracker},
 };
 
-use crate::containerd::{Client, Events, Heard, Selection, Stir};
+use crate::{
+    containerd::{Absence, Client, Events, Heard, Selection, Stir},
+    sockets,
+};
 
 /// Questions that are on their way to containerd at the same time.
 const MAX_INQUIRIES: usize = 8;
@@ -24,12 +29,29 @@ const MAX_INQUIRIES: usize = 8;
 const IDLE_WATCHED: Duration = Duration::from_secs(60);
 /// The same where nothing wakes it but events: the phase before the first event is seen late by at most this.
 pub(crate) const IDLE_UNWATCHED: Duration = Duration::from_secs(5);
+/// A socket that does not lead to a containerd that answers within this time is given up for now.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// A look at one thing may take so long, whatever parts it comes in.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
 /// The list of namespaces is read again with every look while nothing runs, and this often while something does.
 const LIST_NAMESPACES: Duration = Duration::from_secs(5);
+
+/// What it takes to open a session.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    pub(crate) socket: PathBuf,
+    pub(crate) selection: Selection,
+    /// Where the files of the host are seen.
+    pub(crate) host_root: PathBuf,
+}
 
 /// A connection to containerd and everything that hangs on it.
 pub(crate) struct Session {
     client: Client,
+    /// Device and number of the socket when it was opened.
+    inode: Option<(u64, u64)>,
+    /// Who answers, for people.
+    about: String,
     events: Events,
     stir: Option<Stir>,
     /// What wakes the agent while nothing runs, for people.
@@ -52,43 +74,55 @@ enum Reply {
 }
 
 impl Session {
-    /// Opens the socket and asks who is there.
-    pub(crate) async fn open(socket: PathBuf, selection: Selection) -> Result<(Self, Runtime), String> {
-        let (client, runtime) = Client::connect(&socket).await.map_err(|e| e.to_string())?;
-        let told = |status: tonic::Status| format!("{}: {}", socket.display(), status.message());
-        let namespaces = client.namespaces(&selection).await.map_err(told)?;
+    /// Opens the socket, asks who is there, and looks once: who does not answer that is not worth a session.
+    pub(crate) async fn open(door: Door) -> Result<(Self, Runtime), Absence> {
+        tokio::time::timeout(OPEN_TIMEOUT, Self::enter(door)).await.unwrap_or_else(|_| Err(Absence::late(OPEN_TIMEOUT)))
+    }
+
+    async fn enter(door: Door) -> Result<(Self, Runtime), Absence> {
+        let inode = inode(&door.socket);
+        let (client, runtime) = Client::connect(&door.socket).await?;
+        let told = |status: tonic::Status| Absence::Silent(status.message().to_owned());
+        let namespaces = client.namespaces(&door.selection).await.map_err(told)?;
         let stir = match client.root().await.map_err(told)? {
-            Some(root) => Stir::watch(&root).map_err(|error| format!("{}: {error}", root.display())),
+            Some(root) => {
+                let root = sockets::below(&door.host_root, &root);
+                Stir::watch(&root).map_err(|error| format!("{}: {error}", root.display()))
+            }
             None => Err("containerd does not say where it keeps its data".to_owned()),
         };
+        client.survey(&namespaces, &BTreeSet::new(), false, Timestamp::EPOCH).await.map_err(told)?;
         let woken_by = match &stir {
             Ok((_, file)) => format!("writes to {}", file.display()),
             Err(problem) => format!("events, and a look every {IDLE_UNWATCHED:?} ({problem})"),
         };
         let session = Self {
-            events: client.events(selection.clone()),
+            events: client.events(door.selection.clone()),
             client,
+            inode,
+            about: format!("containerd {}, uuid {}", runtime.version, runtime.uuid),
             stir: stir.ok().map(|(stir, _)| stir),
             woken_by,
             namespaces,
             list_at: Timestamp::EPOCH,
-            selection,
+            selection: door.selection,
             inquiries: FuturesUnordered::new(),
         };
         Ok((session, runtime))
     }
 
-    /// Says in the log that this containerd is watched from now on, and how.
-    pub(crate) fn announce(&self, socket: &Path, runtime: &Runtime) {
-        let Self { namespaces, woken_by, .. } = self;
-        let (version, uuid) = (&runtime.version, &runtime.uuid);
-        tracing::info!(socket = %socket.display(), version, uuid, ?namespaces, woken_by, "watching containerd");
-        if let Selection::Only(wanted) = &self.selection {
-            let missing: Vec<_> = wanted.iter().filter(|name| !namespaces.contains(name)).collect();
-            if !missing.is_empty() {
-                tracing::warn!(?missing, "namespaces that are selected do not exist; they are watched once they do");
-            }
+    /// Namespaces that are wanted and do not exist yet.
+    pub(crate) fn missing(&self) -> Vec<&str> {
+        match &self.selection {
+            Selection::All => Vec::new(),
+            Selection::Only(wanted) => wanted.iter().filter(|name| !self.namespaces.contains(name)).map(String::as_str).collect(),
         }
+    }
+
+    /// Whether the socket is another one by now than that which was opened: somebody else listens there.
+    pub(crate) fn is_replaced(&self, socket: &Path) -> bool {
+        let now = inode(socket);
+        now.is_some() && now != self.inode
     }
 
     /// How often to look while nothing runs.
@@ -130,7 +164,7 @@ impl Session {
                 .boxed()
             }
             Question::About(key, subject) => async move {
-                let answer = client.look(&key, &subject).await;
+                let answer = tokio::time::timeout(LOOK_TIMEOUT, client.look(&key, &subject)).await.unwrap_or(Answer::Unavailable);
                 Reply::Seen(Seen::Answer(key, subject, answer))
             }
             .boxed(),
@@ -168,9 +202,22 @@ impl Session {
                     Ok(Some(Seen::Stirred))
                 } else {
                     self.stir = None;
+                    self.woken_by = format!("events, and a look every {IDLE_UNWATCHED:?} (its database cannot be watched any more)");
                     Ok(None)
                 }
             }
         }
     }
+}
+
+/// Who answers, what is watched, and what wakes the agent, for people.
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let namespaces = if self.namespaces.is_empty() { "none yet".to_owned() } else { self.namespaces.join(" ") };
+        write!(f, "{}, namespaces {namespaces}, woken by {}", self.about, self.woken_by)
+    }
+}
+
+fn inode(socket: &Path) -> Option<(u64, u64)> {
+    fs::metadata(socket).ok().map(|found| (found.dev(), found.ino()))
 }

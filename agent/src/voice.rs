@@ -32,7 +32,6 @@ impl Voice {
 
     /// Says something about the node.
     pub(crate) fn node(&self, report: NodeReport) {
-        self.health.runtime(report.runtime_reachable);
         report.node.clone_into(&mut self.node.lock().unwrap_or_else(PoisonError::into_inner));
         self.outbox.node(report);
     }

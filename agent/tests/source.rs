@@ -8,6 +8,7 @@
 
 #[cfg(test)]
 mod source {
+    mod coming_back;
     mod conduct;
     mod endings;
     mod layers;

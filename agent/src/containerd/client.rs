@@ -29,7 +29,6 @@ use lifecycle::{
     time::Timestamp,
     track::{Answer, Inventory, Lease, LeaseKey, Runtime, Seen, Subject, Survey},
 };
-use thiserror::Error;
 use tokio::net::UnixStream;
 use tonic::{
     Code, Request, Status,
@@ -37,7 +36,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::translate;
+use super::{Absence, translate};
 
 /// No call to containerd may take longer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,46 +79,6 @@ impl Selection {
     }
 }
 
-/// Why containerd could not be reached; says what to do about it.
-#[derive(Debug, Error)]
-pub enum ConnectError {
-    /// There is no such file.
-    #[error("there is no socket at {0}: is containerd running, and is PULLTRACE_CONTAINERD_SOCKET right?")]
-    Missing(PathBuf),
-    /// It may not be opened.
-    #[error("permission denied: {0} may be opened only by root or by the group that owns it")]
-    Denied(PathBuf),
-    /// It exists and nobody answers.
-    #[error("nothing answers at {path}: {reason}")]
-    Silent {
-        /// The socket.
-        path: PathBuf,
-        /// What the system says.
-        reason: String,
-    },
-    /// Something answers that is not containerd.
-    #[error("what answers at {path} is not containerd: {reason}")]
-    Foreign {
-        /// The socket.
-        path: PathBuf,
-        /// What it said.
-        reason: String,
-    },
-}
-
-impl ConnectError {
-    fn of(path: &Path, error: &io::Error) -> Self {
-        let path = path.to_owned();
-        if error.kind() == io::ErrorKind::NotFound {
-            Self::Missing(path)
-        } else if error.kind() == io::ErrorKind::PermissionDenied {
-            Self::Denied(path)
-        } else {
-            Self::Silent { path, reason: error.to_string() }
-        }
-    }
-}
-
 /// containerd's events, already translated. Must always be drained: containerd keeps what is not read in its own memory. Ends when the
 /// connection does.
 pub type Events = stream::BoxStream<'static, Heard>;
@@ -144,29 +103,20 @@ impl Client {
     ///
     /// # Errors
     /// When nothing usable is at the socket.
-    pub async fn connect(socket: &Path) -> Result<(Self, Runtime), ConnectError> {
+    pub async fn connect(socket: &Path) -> Result<(Self, Runtime), Absence> {
         let path = socket.to_owned();
         // Looked at first, because the transport would only say "transport error".
-        drop(UnixStream::connect(&path).await.map_err(|error| ConnectError::of(&path, &error))?);
-        let silent = |reason: String| ConnectError::Silent { path: socket.to_owned(), reason };
-        let target = path.clone();
+        drop(UnixStream::connect(&path).await.map_err(|error| Absence::of_socket(&error))?);
         // The URI names nothing: the connector always opens the socket.
         let channel = Endpoint::from_static("http://containerd")
             .connect_with_connector(tower::service_fn(move |_| {
-                let target = target.clone();
-                async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(target).await?)) }
+                let path = path.clone();
+                async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
             }))
             .await
-            .map_err(|error| silent(error.to_string()))?;
+            .map_err(|error| Absence::of_channel(&error))?;
         let client = Self { channel };
-        let runtime = client.runtime(socket).await.map_err(|status| {
-            let reason = status.message().to_owned();
-            if status.code() == Code::Unimplemented {
-                ConnectError::Foreign { path: socket.to_owned(), reason }
-            } else {
-                silent(reason)
-            }
-        })?;
+        let runtime = client.runtime(socket).await.map_err(|status| Absence::of_call(&status))?;
         Ok((client, runtime))
     }
 

@@ -8,11 +8,13 @@
 //! No call that changes anything exists here; every call carries an unsampled trace context, so that a traced containerd is not filled
 //! with spans of its observer.
 
+mod absence;
 mod client;
 #[cfg(feature = "simulated")]
 pub mod simulated;
 mod stir;
 mod translate;
 
-pub use client::{Client, ConnectError, Events, Heard, Selection};
+pub use absence::Absence;
+pub use client::{Client, Events, Heard, Selection};
 pub use stir::Stir;

@@ -156,6 +156,7 @@ pub(super) fn config(sockets: Vec<PathBuf>, sink: &Sink) -> Config {
             runtime_version: String::new(),
         },
         sockets,
+        host_root: "/".into(),
         selection: Selection::All,
         interval: Duration::from_millis(100),
         endpoint: Endpoint::parse(&format!("http://{}", sink.address), Protocol::Grpc).unwrap(),

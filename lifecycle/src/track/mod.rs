@@ -111,7 +111,8 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Tracker {
     node: Node,
-    uid_is_provisional: bool,
+    /// Whether the node has no uid of its own, and goes by its runtime's uuid.
+    goes_by_runtime: bool,
     agent_version: String,
     pace: Pace,
     runtime: Link,
@@ -195,15 +196,15 @@ impl Loose {
 
 impl Tracker {
     /// A tracker for this node that has seen nothing yet. A node without a uid goes by its name until a runtime answers,
-    /// then by that one's uuid.
+    /// then by the uuid of the one that answers.
     pub fn new(mut node: Node, agent_version: &str, pace: Pace) -> Self {
-        let uid_is_provisional = node.uid.is_empty();
-        if uid_is_provisional {
+        let goes_by_runtime = node.uid.is_empty();
+        if goes_by_runtime {
             node.uid = node.name.to_string();
         }
         Self {
             node,
-            uid_is_provisional,
+            goes_by_runtime,
             agent_version: agent_version.to_owned(),
             pace,
             runtime: Link::Down { pid: 0, since: None },
@@ -304,9 +305,8 @@ impl Tracker {
             Link::Down { pid, since } => (pid, since),
         };
         self.node.runtime_version.clone_from(&runtime.version);
-        if self.uid_is_provisional && !runtime.uuid.is_empty() {
+        if self.goes_by_runtime && !runtime.uuid.is_empty() {
             self.node.uid.clone_from(&runtime.uuid);
-            self.uid_is_provisional = false;
         }
         let restarted = old_pid != 0 && runtime.pid != 0 && runtime.pid != old_pid;
         let born = runtime.started_at.or(away_since.filter(|_| restarted));

@@ -115,6 +115,16 @@ impl Simulated {
         self.shared.cut.notify_one();
     }
 
+    /// Lets all calls whose path begins like this hang without an answer, until this is called again; none if it is empty.
+    pub fn hold(&self, path: &str) {
+        self.shared.held.send_replace(path.to_owned());
+    }
+
+    /// The uuid that it answers with.
+    pub fn uuid(&self) -> &str {
+        &self.shared.uuid
+    }
+
     /// The simulated time.
     pub fn now(&self) -> Timestamp {
         self.look(Simulation::now)

@@ -11,7 +11,7 @@ use std::{
 };
 
 use lifecycle::time::Timestamp;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 use super::{events::Event, ids::Ids, personality::Personality, scenario::Scenario, world::Simulation};
 
@@ -29,6 +29,8 @@ pub(super) struct Shared {
     clock: Clock,
     events: broadcast::Sender<Arc<Event>>,
     asked: Mutex<BTreeMap<Asked, u64>>,
+    /// The service whose calls are not answered for now; empty if all are.
+    pub(super) held: watch::Sender<String>,
     /// Told when all connections are to be cut.
     pub(super) cut: Notify,
     /// The folder that the plugins say they keep things in; it does not exist.
@@ -62,6 +64,7 @@ impl Shared {
             clock,
             events: broadcast::channel(MAX_EVENTS).0,
             asked: Mutex::default(),
+            held: watch::Sender::default(),
             cut: Notify::new(),
             root: format!("{}.root", socket.display()),
             uuid: Ids::uuid(seed),

@@ -37,6 +37,8 @@ impl Call {
         let path = request.uri().path().trim_start_matches('/').to_owned();
         let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).unwrap_or_default();
         shared.note(&path, traceparent);
+        // It fails only when the simulation ends, and then there is no answer either.
+        _ = shared.held.subscribe().wait_for(|held| held.is_empty() || !path.starts_with(held.as_str())).await;
         let call = Self { shared, request };
         let (service, method) = path.split_once('/').unwrap_or((&path, ""));
         match service {
