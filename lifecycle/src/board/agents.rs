@@ -28,6 +28,11 @@ impl AgentKey {
     pub(super) fn of(node: &Node) -> Self {
         Self { name: node.name.clone(), uid: node.uid.as_str().into() }
     }
+
+    /// The same node as its agent calls it before it knows a uid: by its name.
+    fn provisional(&self) -> Self {
+        Self { name: self.name.clone(), uid: self.name.as_str().into() }
+    }
 }
 
 /// What an agent's silence has come to.
@@ -80,8 +85,11 @@ enum Presence {
 impl Agents {
     /// Notes that an agent spoke; `false` if it is a new one and `max` are known already.
     pub(super) fn hear(&mut self, key: &AgentKey, node: &Node, max: usize, now: Timestamp) -> bool {
-        if !self.known.contains_key(key) && self.known.len() >= max {
-            return false;
+        if !self.known.contains_key(key) {
+            self.forget_provisional(&key.provisional());
+            if self.known.len() >= max {
+                return false;
+            }
         }
         let agent = self.known.entry(key.clone()).or_insert_with(|| Agent {
             node: node.clone(),
@@ -104,6 +112,15 @@ impl Agents {
         }
         self.deadlines.insert((agent.deadline, key.clone()));
         true
+    }
+
+    /// An agent that has met no runtime goes by its node's name; once it has, it is not another one. Without a runtime there are no pulls.
+    fn forget_provisional(&mut self, key: &AgentKey) {
+        if let Some(agent) = self.known.get(key).filter(|agent| agent.pulls == 0) {
+            self.deadlines.remove(&(agent.deadline, key.clone()));
+            self.connected -= usize::from(agent.presence == Presence::Connected);
+            self.known.remove(key);
+        }
     }
 
     /// Keeps what an agent says about itself, unless something newer is known.

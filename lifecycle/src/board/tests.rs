@@ -107,6 +107,20 @@ fn the_only(board: &Board) -> PullStatus {
 }
 
 #[test]
+fn an_agent_that_learns_its_uid_is_still_one_agent() {
+    let mut board = Board::new(Limits::default());
+    let provisional = |name: &str| Node { uid: name.into(), ..node(name) };
+    let before = NodeReport { node: provisional("node-1"), runtime_reachable: false, ..heartbeat(0) };
+    tell_node(&mut board, before.clone(), 1);
+    assert_eq!((board.connected(), board.nodes().len()), (1, 1));
+    tell_node(&mut board, heartbeat(0), 2);
+    assert_eq!((board.connected(), board.nodes().len()), (1, 1), "the one by name is the same");
+    tell_node(&mut board, NodeReport { node: Node { uid: "anew".into(), ..node("node-1") }, ..heartbeat(0) }, 3);
+    tell_node(&mut board, NodeReport { node: provisional("node-2"), ..before }, 3);
+    assert_eq!(board.connected(), 3, "a node made anew under an old name is another, and so is another node");
+}
+
+#[test]
 fn layers_stay_known_when_an_agent_that_was_restarted_has_not_read_the_manifest_again() {
     let mut board = Board::default();
     tell(&mut board, report(1, 400), 1);

@@ -330,3 +330,19 @@ fn where_no_event_told_when_a_snapshot_was_prepared_its_record_does() {
     play.wait(1_000);
     assert_eq!(play.last().layers[0].unpack.start, Some(prepared), "{:?}", play.last());
 }
+
+#[test]
+fn a_node_without_a_uid_goes_by_the_uuid_of_the_runtime_that_answers() {
+    let play = Play::new();
+    let node = Node { uid: String::new(), ..play.tracker.node().clone() };
+    let mut tracker = Tracker::new(node, "0", play.tracker.pace);
+    assert_eq!(tracker.node().uid, "n1", "its name, as long as none did");
+    for uuid in ["first", "of an empty root"] {
+        tracker.observe(Seen::Connected(Runtime { uuid: uuid.into(), ..runtime(1) }), play.now);
+        assert_eq!(tracker.node().uid, uuid);
+        tracker.observe(Seen::Disconnected, play.now);
+    }
+    let mut named = Play::new().tracker;
+    named.observe(Seen::Connected(Runtime { uuid: "other".into(), ..runtime(1) }), play.now);
+    assert_eq!(named.node().uid, "uid", "a uid that was given stays");
+}
