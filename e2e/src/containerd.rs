@@ -197,6 +197,17 @@ impl Containerd {
         self.process = Some(process);
     }
 
+    /// Starts another release in its place, with all that it has.
+    ///
+    /// # Panics
+    /// When that one is not up within 30 s.
+    pub fn upgrade(&mut self, version: Version) {
+        drop(self.process.take());
+        self.version = version;
+        fs::write(self.config(), self.toml()).expect("the temporary folder is writable");
+        self.restart();
+    }
+
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.tools.containerd(self.version, name)
     }
