@@ -158,7 +158,7 @@ impl Place {
 
     /// Tries again what waits for its folder to tell and has done so for long: a folder may change unseen.
     pub(crate) fn rouse(&mut self) {
-        if matches!(self.link, Link::Away { again: None, .. } | Link::Twin { .. }) && self.tried.elapsed() >= REST {
+        if matches!(self.link, Link::Away { again: None, .. }) && self.tried.elapsed() >= REST {
             self.open();
         }
     }

@@ -181,16 +181,10 @@ impl Runtimes {
         match turn {
             Turn::At(index, Step::Opened(session, runtime)) => self.opened(index, session, runtime, now),
             Turn::At(index, Step::Lost(problem)) => self.lost(index, problem, now),
-            Turn::At(index, step) => {
-                let Some(place) = self.places.get_mut(index) else { return };
-                match (step, &place.link) {
-                    (Step::Due, _) => place.open(),
-                    (Step::Absent(why), _) => place.found_away(why),
-                    (Step::Seen(Some(seen)), Link::Up { runtime, .. }) => {
-                        self.known.get_mut(*runtime).into_iter().for_each(|known| known.tracker.observe(seen.clone(), now));
-                    }
-                    (Step::Seen(_) | Step::Opened(..) | Step::Lost(_), _) => {}
-                }
+            Turn::At(index, Step::Seen(seen)) => self.seen(index, seen, now),
+            Turn::At(index, Step::Due) => self.places.get_mut(index).into_iter().for_each(Place::open),
+            Turn::At(index, Step::Absent(why)) => {
+                self.places.get_mut(index).into_iter().for_each(|place| place.found_away(why.clone()))
             }
             Turn::Folders(Some(change)) => self.folder_changed(&change, now),
             Turn::Folders(None) => {
@@ -205,6 +199,13 @@ impl Runtimes {
 impl Runtimes {
     fn is_trying(&self) -> bool {
         self.places.iter().any(|place| matches!(place.link, Link::Opening(_)))
+    }
+
+    fn seen(&mut self, index: usize, seen: Option<Seen>, now: Timestamp) {
+        let Some(Link::Up { runtime, .. }) = self.places.get(index).map(|place| &place.link) else { return };
+        if let (Some(seen), Some(known)) = (seen, self.known.get_mut(*runtime)) {
+            known.tracker.observe(seen, now);
+        }
     }
 
     fn opened(&mut self, index: usize, session: Box<Session>, runtime: Runtime, now: Timestamp) {
