@@ -1,6 +1,6 @@
 //! `cargo xtask`: the one door to building, checking, testing and showing this repository. It builds without a protobuf compiler,
 //! because it is what brings one (`protoc`). It knows the house from outside, as files and programs: of the crates only
-//! `lifecycle::names` is known to it, for the vocabulary. Started through `cargo`, see the alias in `.cargo/config.toml`.
+//! `lifecycle` is known to it: `names` for the vocabulary, `track` for the benchmark of its estimates. Started through `cargo`, see the alias in `.cargo/config.toml`.
 
 mod bench;
 mod build;

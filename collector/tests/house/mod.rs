@@ -16,7 +16,8 @@ use collector::{config::Config, listen::Listeners};
 use lifecycle::{
     image::Digest,
     pull::{
-        Ending, ErrorClass, Eta, Failure, Interval, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId, TimingSource,
+        Ending, ErrorClass, Eta, Failure, Interval, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId,
+        TimingSource,
     },
     time::Timestamp,
     wire::{self, Event, Signal},

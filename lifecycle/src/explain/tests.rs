@@ -241,7 +241,8 @@ fn no_sentence_is_longer_than_promised_however_long_the_names_are() {
         for hearing in [Hearing::Clear, Hearing::Forgotten, Hearing::Silent(Duration::from_secs(86_399))] {
             let layers = vec![layer(u64::MAX / 4, 10 * GIB, LayerState::Downloading), layer(GIB, 0, LayerState::Cached)];
             let mut pull = pull_of(&long, phase, layers);
-            (pull.wait, pull.bytes_per_sec, pull.eta) = (wait.clone(), Some(987_654_321), Some(Eta::About(Duration::from_secs(86_399))));
+            (pull.wait, pull.bytes_per_sec, pull.eta) =
+                (wait.clone(), Some(987_654_321), Some(Eta::About(Duration::from_secs(86_399))));
             let text = super::pull(&pull, &Scene { node: &node, now: at(86_399), hearing, holder: Some(&holder) });
             assert!(text.chars().count() <= MAX_SENTENCE && text.ends_with('.'), "{text}");
         }

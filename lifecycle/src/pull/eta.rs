@@ -52,7 +52,11 @@ impl Eta {
     }
 
     /// From the three numbers as they travel; `Err` if they say nothing that could be: an upper bound without a lower one, or out of order.
-    pub fn from_parts(low: Option<Duration>, likely: Option<Duration>, high: Option<Duration>) -> Result<Option<Self>, BoundsError> {
+    pub fn from_parts(
+        low: Option<Duration>,
+        likely: Option<Duration>,
+        high: Option<Duration>,
+    ) -> Result<Option<Self>, BoundsError> {
         match (low, likely, high) {
             (None, None, None) => Ok(None),
             (None, Some(likely), None) => Ok(Some(Self::About(likely))),

@@ -23,10 +23,12 @@ const TOO_SHORT: f64 = 0.9;
 const STRETCH: f64 = 4.0;
 /// Stretches that are compared, at most.
 const MAX_STRETCHES: usize = 48;
-/// How much a rate wavers before anything was seen (variance of its logarithm), and for how many stretches that counts.
-const SUPPOSED: (f64, f64) = (0.08, 4.0);
+/// For how many stretches counts what earlier pulls have shown of how much rates waver.
+const SUPPOSED: f64 = 4.0;
 /// A change by less is noise.
 const LEAST_CHANGE: f64 = 0.7;
+/// More layers than this at a time are counted as so many.
+const MAX_COUNT: usize = 16;
 /// containerd's step, bytes.
 const STEP: f64 = 1_048_576.0;
 
@@ -39,6 +41,15 @@ pub(super) struct Rate {
     pub(super) spread: f64,
 }
 
+/// What earlier pulls have shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    /// Bytes per second.
+    pub(super) rate: Option<f64>,
+    /// Variance of the logarithm of the rate from one stretch to the next.
+    pub(super) wavering: f64,
+}
+
 /// The bytes of a pull over its time, waits left out.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
@@ -46,20 +57,43 @@ pub(super) struct Pace {
     marks: Vec<(f64, f64)>,
     clock: f64,
     newest: Option<Timestamp>,
+    /// Seconds and bytes by the number of layers that were fetched at a time.
+    by_count: Vec<(f64, f64)>,
+    bytes: f64,
 }
 
 impl Pace {
-    /// Notes that `bytes` in total had come at `now`.
-    pub(super) fn note(&mut self, bytes: u64, now: Timestamp) {
+    /// Notes that `bytes` in total had come at `now`, while `count` layers were fetched at a time.
+    pub(super) fn note(&mut self, bytes: u64, count: usize, now: Timestamp) {
         let bytes = as_f64(bytes);
         if let Some(newest) = self.newest {
-            self.clock += now.since(newest).as_secs_f64();
+            let passed = now.since(newest).as_secs_f64();
+            self.clock += passed;
+            self.count(count, passed, bytes - self.bytes);
         }
+        self.bytes = self.bytes.max(bytes);
         self.newest = Some(now);
+        if self.marks.len() == 1 && self.marks[0].1 >= bytes && count == 0 {
+            self.marks[0].0 = self.clock;
+        }
         if self.marks.last().is_none_or(|(_, had)| bytes > *had) {
             self.marks.push((self.clock, bytes));
             self.thin();
         }
+    }
+
+    fn count(&mut self, count: usize, seconds: f64, bytes: f64) {
+        let count = count.min(MAX_COUNT);
+        if self.by_count.len() <= count {
+            self.by_count.resize(count + 1, (0.0, 0.0));
+        }
+        let (known, had) = self.by_count[count];
+        self.by_count[count] = (known + seconds, had + bytes.max(0.0));
+    }
+
+    /// Seconds and bytes by the number of layers that were fetched at a time.
+    pub(super) fn by_count(&self) -> &[(f64, f64)] {
+        &self.by_count
     }
 
     /// Takes the time since the last note out: it was spent waiting.
@@ -72,25 +106,33 @@ impl Pace {
         self.marks.last().map_or(0.0, |(at, _)| self.clock - at)
     }
 
-    /// Seconds and bytes that it has seen.
+    /// Seconds from the first byte to the last, and how many came.
     pub(super) fn seen(&self) -> (f64, f64) {
         match (self.marks.first(), self.marks.last()) {
-            (Some(first), Some(last)) => (self.clock - first.0, last.1 - first.1),
+            (Some(first), Some(last)) => (last.0 - first.0, last.1 - first.1),
             _ => (0.0, 0.0),
         }
     }
 
+    /// How much the rate wavered over the whole; `None` if too little was seen.
+    pub(super) fn wavered(&self) -> Option<f64> {
+        let rates = self.stretches(0.0, f64::MAX);
+        let mean = rates.iter().sum::<f64>() / as_f64(rates.len() as u64);
+        let squares: f64 = rates.iter().map(|r| (r - mean).powi(2)).sum();
+        (rates.len() > 3).then(|| squares / as_f64(rates.len() as u64 - 1))
+    }
+
     /// The rate to reckon with for the next `ahead` seconds; `None` before enough was seen.
-    pub(super) fn rate(&self, ahead: f64, before: Option<f64>) -> Option<Rate> {
-        let since = self.changed_at();
+    pub(super) fn rate(&self, ahead: f64, before: Before) -> Option<Rate> {
+        let since = self.changed_at(before.wavering);
         let reach = (self.clock - since).min(ahead.max(SHORTEST));
         let (mut bytes, mut seconds) = self.over(reach)?;
-        if let Some(before) = before {
+        if let Some(before) = before.rate {
             bytes += before * TRUST;
             seconds += TRUST;
         }
         let per_sec = bytes / seconds;
-        let (variance, inflation) = self.wavering(since);
+        let (variance, inflation) = self.wavering(since, f64::MAX, before.wavering);
         let of_mean = |seconds: f64| variance * (inflation * STRETCH / seconds.max(STRETCH)).min(1.0);
         Some(Rate { per_sec, spread: (of_mean(reach) + of_mean(ahead)).sqrt() })
     }
@@ -123,10 +165,10 @@ impl Pace {
         }
     }
 
-    /// Logarithms of the rates of the stretches since `since`, newest first.
-    fn stretches(&self, since: f64) -> Vec<f64> {
+    /// Logarithms of the rates of the stretches between two times, newest first.
+    fn stretches(&self, since: f64, until: f64) -> Vec<f64> {
         let mut rates = Vec::new();
-        let mut end = self.marks.last().map_or(0.0, |(at, _)| *at);
+        let mut end = self.marks.last().map_or(0.0, |(at, _)| at.min(until));
         while end - STRETCH >= since && rates.len() < MAX_STRETCHES {
             let bytes = self.at(end) - self.at(end - STRETCH);
             rates.push((bytes.max(STEP / 4.0) / STRETCH).ln());
@@ -136,29 +178,30 @@ impl Pace {
     }
 
     /// How much the rates of stretches waver, and how much longer than a stretch they do so in one direction.
-    fn wavering(&self, since: f64) -> (f64, f64) {
-        let rates = self.stretches(since);
+    fn wavering(&self, since: f64, until: f64, supposed: f64) -> (f64, f64) {
+        let rates = self.stretches(since, until);
         let count = as_f64(rates.len() as u64);
         let mean = rates.iter().sum::<f64>() / count.max(1.0);
         let squares: f64 = rates.iter().map(|r| (r - mean).powi(2)).sum();
         let products: f64 = rates.windows(2).map(|w| (w[0] - mean) * (w[1] - mean)).sum();
-        let (supposed, weight) = SUPPOSED;
+        let weight = SUPPOSED;
         let variance = (squares + supposed * weight) / ((count - 1.0).max(0.0) + weight);
-        let memory = ((products + 0.4 * supposed * weight) / (squares + supposed * weight)).clamp(0.0, 0.85);
+        let memory = ((products + 0.6 * supposed * weight) / (squares + supposed * weight)).clamp(0.0, 0.85);
         (variance, (1.0 + memory) / (1.0 - memory))
     }
 
     /// When the rate changed last by more than its noise explains; the begin if it did not.
-    fn changed_at(&self) -> f64 {
+    fn changed_at(&self, supposed: f64) -> f64 {
         let begin = self.marks.first().map_or(0.0, |(at, _)| *at);
         let now = self.clock;
         for recent in [2.0 * STRETCH, 4.0 * STRETCH, 8.0 * STRETCH] {
             let split = now - recent;
-            let Some(earlier) = (split - begin > 2.0 * STRETCH).then(|| (self.at(split) - self.at(begin)) / (split - begin)) else {
+            let Some(earlier) = (split - begin > 2.0 * STRETCH).then(|| (self.at(split) - self.at(begin)) / (split - begin))
+            else {
                 continue;
             };
             let newer = (self.at(now) - self.at(split)) / recent;
-            let (variance, inflation) = self.wavering(begin);
+            let (variance, inflation) = self.wavering(begin, split, supposed);
             let noise = (variance * (inflation * STRETCH / recent).min(1.0)).sqrt();
             if earlier * STRETCH > STEP && (newer.max(STEP / 16.0) / earlier).ln().abs() > (3.0 * noise).max(LEAST_CHANGE) {
                 return split;
@@ -194,4 +237,90 @@ pub(super) const fn as_f64(bytes: u64) -> f64 {
 /// Seconds as a duration; what is no time is none, what is longer than a year is a year.
 pub(super) fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds.clamp(0.0, 31_536_000.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOTHING: Before = Before { rate: None, wavering: 0.06 };
+    const MB: u64 = 1_000_000;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(1_000_000 + millis)
+    }
+
+    /// So many bytes each second, for so many seconds, looked at twice a second.
+    fn run(pace: &mut Pace, from: u64, seconds: u64, rate: u64, had: u64) {
+        (1..=2 * seconds).for_each(|i| pace.note(had + i * rate / 2, 3, at(from * 1_000 + i * 500)));
+    }
+
+    fn rate(pace: &Pace, ahead: f64) -> f64 {
+        pace.rate(ahead, NOTHING).expect("enough was seen").per_sec / as_f64(MB)
+    }
+
+    #[test]
+    fn a_steady_link_has_the_same_rate_however_far_one_looks() {
+        let mut pace = Pace::default();
+        run(&mut pace, 0, 100, 10 * MB, 0);
+        for ahead in [1.0, 30.0, 1e6] {
+            assert!((9.9..10.1).contains(&rate(&pace, ahead)), "{}", rate(&pace, ahead));
+        }
+    }
+
+    #[test]
+    fn a_real_change_is_believed_within_seconds() {
+        let mut pace = Pace::default();
+        run(&mut pace, 0, 120, 40 * MB, 0);
+        run(&mut pace, 120, 20, 4 * MB, 120 * 40 * MB);
+        assert!(rate(&pace, 1e4) < 8.0, "{}", rate(&pace, 1e4));
+    }
+
+    #[test]
+    fn noise_does_not_carry_a_long_forecast_away() {
+        let mut pace = Pace::default();
+        let mut had = 0;
+        for i in 0..60 {
+            let rate = if i % 2 == 0 { 5 * MB } else { 15 * MB };
+            run(&mut pace, 4 * i, 4, rate, had);
+            had += 4 * rate;
+        }
+        assert!((8.5..11.5).contains(&rate(&pace, 100.0)), "{}", rate(&pace, 100.0));
+    }
+
+    #[test]
+    fn steps_of_a_slow_link_are_its_rate_and_no_silence() {
+        let mut pace = Pace::default();
+        let step = 1 << 20;
+        (0..400).for_each(|i| pace.note(i * 50_000 / 2 / step * step, 1, at(i * 500)));
+        assert!((0.045..0.055).contains(&rate(&pace, 1e4)), "{}", rate(&pace, 1e4));
+    }
+
+    #[test]
+    fn time_that_was_spent_waiting_does_not_count() {
+        let mut pace = Pace::default();
+        run(&mut pace, 0, 10, 10 * MB, 0);
+        pace.skip(at(100_000));
+        run(&mut pace, 100, 10, 10 * MB, 100 * MB);
+        assert!((9.5..10.5).contains(&rate(&pace, 1e4)), "{}", rate(&pace, 1e4));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_noted_memory_is_bounded_and_rates_are_numbers(
+            notes in prop::collection::vec((0..100_000_000_u64, 0..100_000_u64), 0..700), ahead in 0.0..1e9,
+        ) {
+            let (mut pace, mut now, mut had) = (Pace::default(), 0, 0);
+            for (bytes, passed) in notes {
+                (now, had) = (now + passed, had + bytes);
+                pace.note(had, 3, at(now));
+                prop_assert!(pace.marks.len() <= MAX_MARKS + 1);
+            }
+            if let Some(rate) = pace.rate(ahead, NOTHING) {
+                prop_assert!(rate.per_sec > 0.0 && rate.per_sec.is_finite() && rate.spread.is_finite());
+            }
+        }
+    }
 }

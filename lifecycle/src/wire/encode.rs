@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     names,
-    pull::{Eta, Ending, Interval, Layer, MAX_WAITS, Node, NodeReport, Outcome, Pull, Wait, Waited},
+    pull::{Ending, Eta, Interval, Layer, MAX_WAITS, Node, NodeReport, Outcome, Pull, Wait, Waited},
     time::Timestamp,
 };
 

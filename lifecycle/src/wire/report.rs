@@ -14,8 +14,8 @@ use crate::{
     image::{Digest, ImageRef},
     names,
     pull::{
-        Ending, Eta, Failure, Interval, Layer, LayerState, MAX_WAITS, Node, NodeReport, Outcome, Pull, PullId, Report, TimingSource,
-        Wait, Waited,
+        Ending, Eta, Failure, Interval, Layer, LayerState, MAX_WAITS, Node, NodeReport, Outcome, Pull, PullId, Report,
+        TimingSource, Wait, Waited,
     },
     time::Timestamp,
 };

@@ -8,7 +8,7 @@ use std::{
 use lifecycle::{
     board::{Board, Change, ChangeKind},
     image::Digest,
-    pull::{Ending, Interval, Outcome, Pull, PullId},
+    pull::{Ending, Eta, Interval, Outcome, Pull, PullId, Wait},
 };
 
 use super::{
@@ -19,12 +19,17 @@ use super::{
 /// Longest time between two looks while something happens: pace and delay. And the shortest, in which much may happen too.
 const BLINK: [Duration; 2] = [Duration::from_millis(2_500), Duration::from_millis(50)];
 
+/// After a longer silence an estimate may start anew.
+const SAME_BREATH: Duration = Duration::from_secs(5);
+
 /// What was seen so far, to compare with.
 pub(super) struct Truth {
     /// Whether the agent looks through a haze: see [`History::is_hazy`](super::history::History::is_hazy).
     hazy: bool,
     uid: &'static str,
     sequences: BTreeMap<PullId, u64>,
+    /// The last word about each pull, and in which life of the agent.
+    words: BTreeMap<PullId, (usize, Pull)>,
     fetched: BTreeMap<(PullId, Digest), u64>,
     totals: BTreeMap<PullId, u64>,
     endings: BTreeMap<PullId, Ending>,
@@ -47,6 +52,7 @@ impl Truth {
             hazy,
             uid,
             sequences: BTreeMap::new(),
+            words: BTreeMap::new(),
             fetched: BTreeMap::new(),
             totals: BTreeMap::new(),
             endings: BTreeMap::new(),
@@ -65,6 +71,9 @@ impl Truth {
         for pull in said.pulls {
             let last = self.sequences.insert(pull.id, pull.sequence);
             must!(last.is_none_or(|last| last < pull.sequence), "{}: sequence {} after {last:?}", pull.id, pull.sequence);
+            if let Some((of, before)) = self.words.insert(pull.id, (life, pull.clone())) {
+                must!(of != life || is_calm(&before, &pull), "{}: {:?} jumped to {:?}", pull.id, before.eta, pull.eta);
+            }
         }
         for (lease, created_at) in said.listed {
             // Leases of a process that is no more are leftovers.
@@ -253,6 +262,18 @@ impl Truth {
             must!(times <= truly, "{digest}: fetched {truly} times, shown as fetched by {times} pulls");
         }
         Ok(())
+    }
+}
+
+/// An estimate stays within half and double of the one before, unless phase or wait changed or the agent was silent in between.
+fn is_calm(before: &Pull, pull: &Pull) -> bool {
+    let kind = |pull: &Pull| (pull.phase, pull.wait.as_ref().map(Wait::as_str));
+    let likely = |pull: &Pull| pull.eta.and_then(Eta::likely);
+    match (likely(before), likely(pull)) {
+        (Some(was), Some(is)) if kind(before) == kind(pull) && pull.observed_at.since(before.observed_at) <= SAME_BREATH => {
+            (was / 2..=was * 2).contains(&is)
+        }
+        (Some(_), Some(_)) | (None, _) | (_, None) => true,
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use lifecycle::{
     image::{Digest, ImageRef},
     pull::{
-        Ending, ErrorClass, Eta, Failure, Interval, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId, TimingSource,
-        Wait, Waited,
+        Ending, ErrorClass, Eta, Failure, Interval, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId,
+        TimingSource, Wait, Waited,
     },
     time::Timestamp,
 };

@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: builds what is shipped and hands over to the program that measures it, `e2e/src/bin/bench/`. Results land in
-//! `bench-results/`, which is not kept in git: a number belongs to the machine it was measured on.
+//! `bench-results/`, which is not kept in git: a number belongs to the machine it was measured on. What needs no machine (`eta`) runs here.
 
 mod eta;
 
@@ -24,7 +24,7 @@ pub(crate) enum Bench {
     /// How good the estimated times to ready are, against an oracle that knows the true mean rate: simulated pulls, the real mind
     Eta {
         /// Simulated nodes of each class
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 20)]
         nodes: u64,
     },
 }
@@ -34,18 +34,16 @@ pub(crate) enum Bench {
 /// # Errors
 /// When building fails or the benchmark cannot be started; one that starts does not return.
 pub(crate) fn run(repo: &Repo, bench: &Bench) -> anyhow::Result<()> {
-    if let Bench::Eta { nodes } = bench {
-        return eta::run(*nodes);
-    }
+    let seconds = match bench {
+        Bench::Eta { nodes } => return eta::run(repo, *nodes),
+        Bench::Agent { seconds } => seconds,
+    };
     let (binaries, program) = step("build", || {
         let binaries = build::binaries(repo, Profile::Release)?;
         Ok((binaries, build::kit(repo, Profile::Quick, "bench")?))
     })?;
     let mut command = Command::new(&program);
     command.current_dir(&repo.root).env("E2E_BINARIES", binaries).arg("--results").arg(repo.root.join("bench-results"));
-    match bench {
-        Bench::Agent { seconds } => command.args(["agent", "--seconds"]).arg(seconds.to_string()),
-        Bench::Eta { .. } => unreachable!(),
-    };
+    command.args(["agent", "--seconds"]).arg(seconds.to_string());
     Err(command.exec()).with_context(|| format!("cannot start {}", program.display()))
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{Around, ORPHANED_AFTER, Stage, Watched};
 use crate::pull::{Ending, Outcome, TimingSource, Wait};
 use crate::time::Timestamp;
-use crate::track::layer::Origin;
 use crate::track::experience::Experience;
+use crate::track::layer::Origin;
 use crate::track::seen::ImageRecord;
 use crate::track::verdict::{Remains, judge};
 

@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 use crate::track::eta::{Ahead, Part, SLOTS, calm, estimate, forecast};
 use crate::track::experience::Experience;
 use crate::track::layer::Track;
-use crate::track::pace::{Rate, as_f64, seconds};
+use crate::track::pace::{Before, Rate, as_f64, seconds};
 
 /// An estimate is kept close to the one that was told before only if that was not longer ago.
 const SAME_BREATH: Duration = Duration::from_secs(5);
@@ -47,6 +47,7 @@ impl Watched {
         mut experience: Experience,
     ) -> Option<Eta> {
         self.teach_unpacking(&mut experience);
+        experience.shared(self.pace.by_count());
         let parts: Vec<Part> = self.layers.iter().map(|l| self.part(l, wait, now)).collect();
         let left: f64 = parts.iter().map(|p| p.left).sum();
         let rate = self.rate_ahead(left, experience);
@@ -66,13 +67,13 @@ impl Watched {
             (layer.planned.digest.clone(), Expected { fetched, unpacked: begins + seconds(*unpacked) })
         });
         self.expected = expected.collect();
-        let (fetched, total) = forecast.ends();
+        let (_, total) = forecast.ends();
         // Bytes that are on their way to containerd's next step.
         let coming = if left > 0.0 { self.pace.silence().min(as_f64(1 << 20) / per_sec.max(1.0)).min(total / 2.0) } else { 0.0 };
         let eta = match lead {
-            Some(Some(lead)) => estimate(fetched + lead.as_secs_f64(), total + lead.as_secs_f64(), rate)?,
-            None if self.planned_at.is_some() => estimate((fetched - coming).max(0.0), total - coming, rate)?,
-            Some(None) | None => return estimate(fetched, total, rate)?.low().map(Eta::AtLeast),
+            Some(Some(lead)) => estimate(&forecast, lead.as_secs_f64(), rate)?,
+            None if self.planned_at.is_some() => estimate(&forecast, -coming, rate)?,
+            Some(None) | None => return estimate(&forecast, 0.0, rate)?.low().map(Eta::AtLeast),
         };
         Some(calm(eta, self.told_before(phase, wait, now)))
     }
@@ -86,8 +87,8 @@ impl Watched {
 
     /// The rate to reckon with: over as long as lies ahead.
     fn rate_ahead(&self, left: f64, experience: Experience) -> Option<Rate> {
-        let before = experience.link_rate();
-        let of_others = before.map(|per_sec| Rate { per_sec, spread: OF_OTHERS });
+        let before = Before { rate: experience.link_rate(), wavering: experience.wavering() };
+        let of_others = before.rate.map(|per_sec| Rate { per_sec, spread: OF_OTHERS });
         let whole = self.pace.rate(f64::MAX, before);
         whole.and_then(|whole| self.pace.rate(left / whole.per_sec.max(1.0), before)).or(of_others)
     }
@@ -111,6 +112,8 @@ impl Watched {
         self.teach_unpacking(experience);
         let (seconds, bytes) = self.pace.seen();
         experience.fetched(seconds, bytes);
+        experience.shared(self.pace.by_count());
+        self.pace.wavered().into_iter().for_each(|variance| experience.wavered(variance));
     }
 
     fn teach_unpacking(&self, experience: &mut Experience) {

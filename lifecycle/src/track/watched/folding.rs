@@ -137,8 +137,9 @@ impl Watched {
         if self.is_live() {
             let fetched = self.layers.iter().map(Track::fetched).sum();
             self.meter.note(fetched, now);
-            self.pace.note(fetched, now);
-            self.slots = self.slots.max(self.layers.iter().filter(|l| self.open.contains(&l.planned.digest)).count());
+            let open = self.layers.iter().filter(|l| !l.complete && self.open.contains(&l.planned.digest)).count();
+            self.pace.note(fetched, open, now);
+            self.slots = self.slots.max(open);
         }
     }
 

@@ -60,7 +60,7 @@ impl Watch {
             world.pass(LOOK / 10.0);
             self.turn(&mut scene, world, &mut words);
         }
-        let took = world.now;
+        let took = world.over_at();
         for _ in 0..200 {
             world.now += LOOK;
             self.turn(&mut scene, world, &mut words);
@@ -183,7 +183,7 @@ impl Scene {
 
     fn record(&self, world: &World) -> ImageRecord {
         let name: Option<ImageRef> = self.name().parse().ok();
-        ImageRecord { name, target: self.manifest.clone(), updated_at: self.at(over_at(world)) }
+        ImageRecord { name, target: self.manifest.clone(), updated_at: self.at(world.over_at()) }
     }
 
     fn survey(&self, world: &World, now: Timestamp) -> Survey {
@@ -242,8 +242,4 @@ impl Scene {
             Subject::ImagesOf(_) | Subject::ImageNamed(_) => Answer::Images(Vec::new()),
         }
     }
-}
-
-fn over_at(world: &World) -> f64 {
-    world.layers.last().and_then(|l| l.unpacked_at).unwrap_or(world.now)
 }

@@ -103,43 +103,62 @@ impl World {
         }
     }
 
+    /// Fetches for one step, at `rate` bytes per second in all, or of each.
     fn fetch(&mut self, rate: f64, each: bool) {
-        let open = self.layers.iter().filter(|l| l.opened_at.is_some() && l.committed_at.is_none()).count();
-        let now = self.now;
-        let fresh = self.layers.iter_mut().filter(|l| l.opened_at.is_none()).take(SLOTS - open);
-        fresh.for_each(|l| l.opened_at = Some(now));
-        let active = self.layers.iter_mut().filter(|l| l.opened_at.is_some() && l.committed_at.is_none());
-        let active: Vec<_> = active.collect();
-        let share = if each { rate } else { rate / active.len().max(1) as f64 } * self.step;
-        for layer in active {
-            layer.fetched = (layer.fetched + share).min(layer.size);
-            if layer.fetched >= layer.size {
-                layer.committed_at = Some(now);
+        let mut from = self.now - self.step;
+        loop {
+            let is_open = |l: &Layer| l.opened_at.is_some() && l.committed_at.is_none();
+            let open = self.layers.iter().filter(|l| is_open(l)).count();
+            let fresh = self.layers.iter_mut().filter(|l| l.opened_at.is_none()).take(SLOTS - open);
+            fresh.for_each(|l| l.opened_at = Some(from));
+            let active: Vec<_> = self.layers.iter_mut().filter(|l| is_open(l)).collect();
+            let share = if each { rate } else { rate / active.len() as f64 };
+            let first = active.iter().map(|l| (l.size - l.fetched) / share).fold(f64::MAX, f64::min);
+            let takes = first.min(self.now - from);
+            from += takes;
+            for layer in active {
+                layer.fetched += share * takes;
+                if layer.size - layer.fetched < 1.0 {
+                    (layer.fetched, layer.committed_at) = (layer.size, Some(from));
+                }
+            }
+            if first > takes {
+                break;
             }
         }
     }
 
     fn unpack(&mut self) {
-        let now = self.now;
-        let Some(next) = self.layers.iter_mut().find(|l| l.unpacked_at.is_none()) else { return };
-        match (next.committed_at, next.unpack_from) {
-            (Some(_), None) => next.unpack_from = Some(now),
-            (Some(_), Some(from)) if now - from >= next.effort => next.unpacked_at = Some(now),
-            _ => {}
+        let mut free_at = 0.0_f64;
+        for layer in &mut self.layers {
+            let Some(committed_at) = layer.committed_at else { break };
+            let from = committed_at.max(free_at);
+            layer.unpack_from = Some(from);
+            if from + layer.effort > self.now {
+                break;
+            }
+            free_at = from + layer.effort;
+            layer.unpacked_at = Some(free_at);
         }
+    }
+
+    /// When the last layer was unpacked.
+    pub(super) fn over_at(&self) -> f64 {
+        self.layers.iter().filter_map(|l| l.unpacked_at).fold(0.0, f64::max)
     }
 
     /// What someone would expect who knows the mean rate of the link and the mean speed of unpacking, and how containerd works; seconds.
     pub(super) fn oracle(&self) -> f64 {
         let mut world = self.clone();
         world.link.spread = 0.0;
-        world.step = 4.0 * STEP;
-        for layer in world.layers.iter_mut().filter(|l| l.unpack_from.is_none()) {
-            layer.effort = 0.02 + layer.size / self.unpack;
+        world.step = 10.0 * STEP;
+        for layer in world.layers.iter_mut().filter(|l| l.unpacked_at.is_none()) {
+            let already = layer.unpack_from.map_or(0.0, |from| self.now - from);
+            layer.effort = already.max(0.02 + layer.size / self.unpack);
         }
         while !world.is_over() {
             world.pass(world.step);
         }
-        world.now - self.now
+        (world.over_at() - self.now).max(0.0)
     }
 }
