@@ -22,6 +22,11 @@ impl Luck {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
+    /// A number below `bound`.
+    pub(super) fn below(&mut self, bound: u8) -> usize {
+        usize::from(u8::try_from(self.next() % u64::from(bound)).unwrap_or(0))
+    }
+
     /// With mean 0 and deviation 1.
     pub(super) fn normal(&mut self) -> f64 {
         let (radius, angle) = ((1.0 - self.unit()).ln() * -2.0, self.unit() * std::f64::consts::TAU);

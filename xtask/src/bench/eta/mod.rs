@@ -66,13 +66,13 @@ const CLASSES: [Class; 6] = [
 ];
 
 fn heavy_tail(luck: &mut Luck) -> Vec<f64> {
-    let count = 8 + (luck.unit() * 6.0) as usize;
+    let count = 8 + luck.below(6);
     (0..count).map(|_| (4.0 * MB * (1.0 - luck.unit()).powf(-1.0 / 0.9)).min(2_000.0 * MB)).collect()
 }
 
 fn machine_learning(luck: &mut Luck) -> Vec<f64> {
     let mut sizes: Vec<f64> = (0..10).map(|_| MB * (1.0 + 30.0 * luck.unit())).collect();
-    sizes.insert((luck.unit() * 10.0) as usize, 9_000.0 * MB);
+    sizes.insert(luck.below(10), 9_000.0 * MB);
     sizes
 }
 

@@ -128,7 +128,7 @@ impl Scene {
         let layers: Vec<_> = blobs
             .iter()
             .zip(&world.layers)
-            .map(|(blob, layer)| serde_json::json!({"mediaType": "layer", "digest": blob.as_str(), "size": layer.size as u64}))
+            .map(|(blob, layer)| serde_json::json!({"mediaType": "layer", "digest": blob.as_str(), "size": whole(layer.size)}))
             .collect();
         let manifest = serde_json::json!({"config": {"digest": config_digest.as_str(), "size": config.len()}, "layers": layers});
         let manifest = manifest.to_string().into_bytes();
@@ -200,7 +200,7 @@ impl Scene {
                     (Some(_), Some(_)) => resources.push(Resource::Content(self.blobs[i].clone())),
                     (Some(opened), None) => {
                         resources.push(Resource::Ingest(reference.clone()));
-                        let (offset, total) = (layer.written() as u64, layer.size as u64);
+                        let (offset, total) = (whole(layer.written()), whole(layer.size));
                         inventory.ingests.push(Ingest { reference, offset, total, started_at: self.at(opened), updated_at: now });
                     }
                     (None, _) => {}
@@ -227,7 +227,7 @@ impl Scene {
         match subject {
             Subject::Blob(digest) => Answer::Blob(self.documents.get(digest).cloned()),
             Subject::Content(digest) => Answer::Content(match self.blobs.iter().position(|b| b == digest) {
-                Some(i) => world.layers[i].committed_at.map(|at| facts(at, world.layers[i].size as u64, false)),
+                Some(i) => world.layers[i].committed_at.map(|at| facts(at, whole(world.layers[i].size), false)),
                 None => self.documents.get(digest).map(|d| facts(0.3, d.len() as u64, *digest == self.manifest)),
             }),
             Subject::Snapshot { key, .. } => Answer::Snapshot(
@@ -242,4 +242,9 @@ impl Scene {
             Subject::ImagesOf(_) | Subject::ImageNamed(_) => Answer::Images(Vec::new()),
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "sizes are far below 2^53")]
+const fn whole(bytes: f64) -> u64 {
+    bytes as u64
 }
