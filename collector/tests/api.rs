@@ -73,7 +73,7 @@ fn one_pull_is_shown_with_its_layers_and_its_sentence() {
     let (house, [a, _, c]) = three();
     let pull = house.json(&format!("/api/v1/pulls/{}", a.id));
     assert_eq!((&pull["totalBytes"], &pull["downloadedBytes"], &pull["percent"]), (&json!(1500), &json!(750), &json!(50.0)));
-    assert_eq!(pull["summary"], "Downloading 0.7 of 1.4 KiB from docker.io at 100 B/s, about 5 s left.");
+    assert_eq!(pull["summary"], "Downloading 0.7 of 1.4 KiB from docker.io at 100 B/s, 4 s to 8 s left.");
     let digests: Vec<_> = pull["layers"].as_array().unwrap().iter().map(|l| l["digest"].as_str().unwrap()).collect();
     assert_eq!(digests, a.layers.iter().map(|l| l.digest.as_str()).collect::<Vec<_>>());
     let failed = house.json(&format!("/api/v1/pulls/{}", c.id));

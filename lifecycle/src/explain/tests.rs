@@ -261,3 +261,12 @@ fn a_hundred_percent_is_never_said_before_ready() {
         assert!(text.contains("99 %"), "{text}");
     }
 }
+
+#[test]
+fn an_estimate_says_as_much_as_is_known() {
+    let s = Duration::from_secs;
+    assert_eq!(expected(Eta::About(s(19))), "about 19 s");
+    assert_eq!(expected(Eta::within(s(18), s(19), s(21)).expect("in order")), "about 19 s");
+    assert_eq!(expected(Eta::within(s(20), s(40), s(65)).expect("in order")), "20 s to 1 m 05 s");
+    assert_eq!(expected(Eta::AtLeast(s(40))), "at least 40 s");
+}
