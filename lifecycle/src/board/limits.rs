@@ -6,6 +6,9 @@ use std::time::Duration;
 pub const HEARTBEAT: Duration = Duration::from_secs(30);
 /// An agent that was silent for so long (three heartbeats) no longer speaks for its pulls: they are stale.
 pub const SILENT_AFTER: Duration = HEARTBEAT.saturating_mul(3);
+/// A running pull is told every 2 s. One that was not told for so long, while its agent says that it watches fewer pulls than are open
+/// here, is none of those that it watches.
+pub const UNTOLD_AFTER: Duration = Duration::from_secs(15);
 /// Running pulls of an agent that was silent for so long are lost.
 pub const LOST_AFTER: Duration = Duration::from_secs(300);
 /// How long ended pulls are kept, unless configured otherwise.

@@ -24,7 +24,7 @@ use self::{
     status::{NodeStatus, PullStatus},
 };
 pub use self::{
-    limits::{HEARTBEAT, HISTORY_TTL, LOST_AFTER, Limits, MAX_NODES, MAX_PULLS, MAX_PULLS_PER_NODE, SILENT_AFTER},
+    limits::{HEARTBEAT, HISTORY_TTL, LOST_AFTER, Limits, MAX_NODES, MAX_PULLS, MAX_PULLS_PER_NODE, SILENT_AFTER, UNTOLD_AFTER},
     timing::phase_durations,
 };
 use crate::{
@@ -229,14 +229,19 @@ impl Board {
 
     fn observe_node(&mut self, report: NodeReport, now: Timestamp) {
         let key = AgentKey::of(&report.node);
-        let active = usize::try_from(report.active_pulls).unwrap_or(usize::MAX);
+        // After an outage the first word may come before the outcomes that waited with it: then nothing is given up yet.
+        let after_outage = self.agents.silence(&key, now) > HEARTBEAT + UNTOLD_AFTER;
+        let active = usize::try_from(report.active_pulls).ok().filter(|_| !after_outage).unwrap_or(usize::MAX);
+        let knows_its_pulls = report.runtime_reachable;
         if !self.agents.hear(&key, &report.node, self.limits.nodes, now) {
             self.counts.refused_capacity += 1;
             return;
         }
         self.counts.accepted += 1;
         self.agents.take_report(&key, report);
-        self.reconcile(&key, active, now);
+        if knows_its_pulls {
+            self.reconcile(&key, active, now);
+        }
     }
 
     /// Notes that an agent spoke, which makes its stale pulls current; `false` if there is no room for one more agent.
@@ -249,14 +254,14 @@ impl Board {
     }
 
     /// Compares how many pulls an agent says to watch with those that are open here. Where it knows of fewer, those that were not
-    /// reported for longest, and not within three heartbeats, are lost: the agent was restarted and they ended meanwhile. The others hold.
+    /// reported for longest, and not within [`UNTOLD_AFTER`], are lost: the agent was restarted and they ended meanwhile. The others hold.
     fn reconcile(&mut self, key: &AgentKey, active: usize, now: Timestamp) {
         let mut open: Vec<_> = self.agents.open(key).filter_map(|id| Some((self.pulls.get(&id)?.heard, id))).collect();
         open.sort_unstable();
         let surplus: BTreeSet<PullId> = open
             .iter()
             .take(open.len().saturating_sub(active))
-            .filter(|(heard, _)| now.since(*heard) >= SILENT_AFTER)
+            .filter(|(heard, _)| now.since(*heard) >= UNTOLD_AFTER)
             .map(|(_, id)| *id)
             .collect();
         self.each_open(key, now, |entry| match (surplus.contains(&entry.pull.id), entry.standing) {

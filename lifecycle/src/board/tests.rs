@@ -237,13 +237,24 @@ fn a_lost_pull_that_is_heard_of_again_runs_on() {
 fn a_pull_that_its_agent_no_longer_counts_is_lost() {
     let mut board = Board::default();
     tell(&mut board, report_on("node-1", "old", 1, 10), 0);
-    tell(&mut board, report_on("node-1", "new", 1, 10), 60);
-    assert_eq!(tell_node(&mut board, heartbeat(1), 80), [], "its outcome may still be on its way");
-    assert_eq!(tell_node(&mut board, heartbeat(1), 95), [ChangeKind::Failed]);
-    assert_eq!(tell_node(&mut board, heartbeat(1), 96), [], "said once");
+    tell(&mut board, report_on("node-1", "new", 1, 10), 10);
+    assert_eq!(tell_node(&mut board, heartbeat(1), 14), [], "its outcome may still be on its way");
+    let unreachable = NodeReport { runtime_reachable: false, ..heartbeat(0) };
+    assert_eq!(tell_node(&mut board, unreachable, 15), [], "nobody knows what runs");
+    assert_eq!(tell_node(&mut board, heartbeat(1), 16), [ChangeKind::Failed]);
+    assert_eq!(tell_node(&mut board, heartbeat(1), 17), [], "said once");
     let old = board.status(PullId::derive("uid-of-node-1", "k8s.io", "old", at(0))).unwrap();
     assert_eq!((old.outcome, board.tally().running), (Some("lost"), 1));
     assert_eq!(old.summary, "node-1's agent no longer sees this pull; the last state was downloading, 1 %.");
+}
+
+#[test]
+fn after_an_outage_outcomes_may_come_before_pulls_are_given_up() {
+    let mut board = Board::default();
+    tell(&mut board, report(1, 10), 0);
+    pass(&mut board, 99);
+    assert_eq!(tell_node(&mut board, heartbeat(0), 100), [ChangeKind::Progress], "only not silent any more");
+    assert_eq!(tell_node(&mut board, heartbeat(0), 130), [ChangeKind::Failed]);
 }
 
 #[test]

@@ -569,7 +569,8 @@ impl Tracker {
     }
 
     fn beat(&mut self, now: Timestamp) {
-        let reachable = matches!(self.runtime, Link::Up { .. });
+        // Before the first look it is not known what runs: a number of pulls would be wrong.
+        let reachable = matches!(self.runtime, Link::Up { .. }) && self.surveys.last_at.is_some();
         let active_pulls = self.watched.values().filter(|w| w.is_live()).count() as u64;
         let due = self.heartbeat_at.is_none_or(|at| now.since(at) >= HEARTBEAT);
         if !due && self.heartbeat_said == Some((reachable, active_pulls)) {
