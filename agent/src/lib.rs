@@ -14,7 +14,6 @@ mod clock;
 pub mod config;
 pub mod containerd;
 mod export;
-mod folders;
 pub mod health;
 pub mod logging;
 mod place;

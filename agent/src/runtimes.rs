@@ -22,8 +22,7 @@ use lifecycle::{
 use crate::{
     chorus::{self, Chorus},
     config::Config,
-    containerd::Absence,
-    folders::{Change, Folders},
+    containerd::{Absence, Change, Folders},
     place::{Link, Place, Step},
     session::{Door, IDLE_UNWATCHED, Session},
     voice::Voice,

@@ -3,6 +3,7 @@
 //! ```text
 //!  socket ──▶ client (RPCs) ──▶ translate (protobuf ─▶ Seen) ──▶ track::Tracker
 //!  meta.db ─▶ stir (inotify: "something changed") ─────────────▶
+//!  /run/.. ─▶ folders (inotify: "a socket may have come") ─────▶ place
 //! ```
 //!
 //! No call that changes anything exists here; every call carries an unsampled trace context, so that a traced containerd is not filled
@@ -10,6 +11,7 @@
 
 mod absence;
 mod client;
+mod folders;
 #[cfg(feature = "simulated")]
 pub mod simulated;
 mod stir;
@@ -17,4 +19,5 @@ mod translate;
 
 pub use absence::Absence;
 pub use client::{Client, Events, Heard, Selection};
+pub use folders::{Change, Folders};
 pub use stir::Stir;
