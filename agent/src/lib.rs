@@ -36,14 +36,14 @@ pub async fn run(config: Config, probes: Option<TcpListener>, shutdown: impl Fut
     let mut clock = Clock::start();
     let version = env!("CARGO_PKG_VERSION");
     let mut runtimes = Runtimes::new(&config, version, clock.now(false));
-    let voice = Voice::new(&config.node);
+    let voice = Voice::new(&config.node, &config.routes);
     let outbox = Arc::clone(&voice.outbox);
-    tracing::info!(endpoint = config.endpoint.origin(), node = %config.node.name, version, "sending");
-    let client = otlp::Client::new(config.endpoint);
+    let receivers: Vec<_> = config.routes.iter().map(|route| route.endpoint.origin()).collect();
+    tracing::info!(?receivers, node = %config.node.name, version, "sending");
     if let Some(listener) = probes {
         tokio::spawn(health::serve(listener, Arc::clone(&voice.health)));
     }
-    let delivery = tokio::spawn(export::deliver(Arc::clone(&outbox), client, voice.speaker(), version));
+    let deliveries = export::start(&config.routes, &outbox, voice.speaker(), version);
     let mut shutdown = pin!(shutdown);
     loop {
         let now = clock.now(runtimes.is_active());
@@ -67,7 +67,7 @@ pub async fn run(config: Config, probes: Option<TcpListener>, shutdown: impl Fut
         () = outbox.emptied() => {}
         () = tokio::time::sleep(LAST_WORDS) => tracing::warn!("stopping with reports that could not be delivered"),
     }
-    delivery.abort();
+    drop(deliveries);
 }
 
 async fn sleep(pause: Option<Duration>) {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lifecycle::pull::{Node, NodeReport, Pull};
 
-use crate::{export::Outbox, health::Health};
+use crate::{config::Route, export::Outbox, health::Health};
 
 /// The node's voice, whatever runtimes it has.
 pub(crate) struct Voice {
@@ -15,12 +15,12 @@ pub(crate) struct Voice {
 }
 
 impl Voice {
-    pub(crate) fn new(node: &Node) -> Self {
-        Self { outbox: Arc::default(), health: Arc::default(), node: Arc::new(Mutex::new(node.clone())) }
+    pub(crate) fn new(node: &Node, routes: &[Route]) -> Self {
+        Self { outbox: Arc::new(Outbox::new(routes)), health: Arc::default(), node: Arc::new(Mutex::new(node.clone())) }
     }
 
     /// Says who speaks, at any time.
-    pub(crate) fn speaker(&self) -> impl Fn() -> Node + Send + Sync + 'static {
+    pub(crate) fn speaker(&self) -> impl Fn() -> Node + Clone + Send + Sync + 'static {
         let node = Arc::clone(&self.node);
         move || node.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -33,6 +33,6 @@ impl Voice {
     /// Says something about the node.
     pub(crate) fn node(&self, report: NodeReport) {
         report.node.clone_into(&mut self.node.lock().unwrap_or_else(PoisonError::into_inner));
-        self.outbox.node(report);
+        self.outbox.node(&report);
     }
 }

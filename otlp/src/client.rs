@@ -22,7 +22,8 @@ use tonic::Code;
 use crate::{
     endpoint::{Endpoint, Protocol},
     error::{SendError, causes},
-    grpc, web,
+    files::Held,
+    grpc, tls, web,
 };
 
 /// Longest answer that is read, in bytes.
@@ -51,20 +52,29 @@ impl From<PartialSuccess> for Sent {
 /// How long a receiver that does not take a signal is not asked again.
 pub const ASK_AGAIN_AFTER: Duration = Duration::from_secs(600);
 
-/// Sends to one [`Endpoint`]. Connects when there is something to send, and anew when a connection is gone.
+/// Sends to one [`Endpoint`]. Connects when there is something to send, and anew when a connection is gone, which asks for the address anew
+/// too. The endpoint's [`Files`](crate::Files) are read when they are others than before, and connections made with the old ones left.
 #[derive(Debug)]
 pub struct Client {
     endpoint: Endpoint,
-    connections: Mutex<Connections>,
+    link: Mutex<Link>,
     /// Signals that the receiver does not take, and until when it is not asked again.
     unsupported: Mutex<BTreeMap<Signal, Instant>>,
+}
+
+/// What requests travel over.
+#[derive(Debug)]
+struct Link {
+    connections: Connections,
+    /// What the files held; nothing yet before the first request.
+    held: Option<Held>,
 }
 
 impl Client {
     /// For this endpoint; nothing is sent yet.
     pub fn new(endpoint: Endpoint) -> Self {
-        let connections = Mutex::new(connections(&endpoint));
-        Self { endpoint, connections, unsupported: Mutex::default() }
+        let link = Mutex::new(Link { connections: connections(&endpoint, &endpoint.tls), held: None });
+        Self { endpoint, link, unsupported: Mutex::default() }
     }
 
     /// Where it sends to.
@@ -99,15 +109,42 @@ impl Client {
         };
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
         request.headers_mut().extend(self.endpoint.headers.as_map().clone());
-        let answer = tokio::time::timeout(self.endpoint.timeout, self.exchange(request)).await;
-        answer.unwrap_or_else(|_| {
-            self.forget_connections();
-            Err(SendError::Timeout(self.endpoint.timeout))
-        })
+        let connections = self.prepare(&mut request)?;
+        let answer = tokio::time::timeout(self.endpoint.timeout, self.exchange(&connections, request)).await;
+        let answer = answer.unwrap_or(Err(SendError::Timeout(self.endpoint.timeout)));
+        match &answer {
+            // A connection on which nothing came back may be dead without saying so; the next request gets a new one.
+            Err(SendError::Timeout(_)) => self.link().connect(&self.endpoint),
+            Err(error) if error.unauthorized() => self.link().held.iter_mut().for_each(Held::distrust),
+            Ok(_) | Err(_) => {}
+        }
+        answer
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Sent, SendError> {
-        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    /// The connections to use, and the token put in; both as the files say now. What was read before serves as long as nothing better can be
+    /// read, but nothing is ever sent without.
+    fn prepare(&self, request: &mut Request<Full<Bytes>>) -> Result<Connections, SendError> {
+        let mut link = self.link();
+        let files = &self.endpoint.files;
+        if !files.is_empty() && !link.held.as_ref().is_some_and(|held| files.are(held)) {
+            match files.read() {
+                Ok(held) => {
+                    let other = link.held.replace(held).is_none_or(|before| !before.same_tls(link.held.as_ref()));
+                    if other {
+                        link.connect(&self.endpoint);
+                    }
+                }
+                Err(_) if link.held.is_some() => {}
+                Err(error) => return Err(SendError::Unreachable(causes(&error))),
+            }
+        }
+        if let Some(token) = link.held.as_ref().and_then(|held| held.token.as_ref()) {
+            request.headers_mut().extend(token.as_map().clone());
+        }
+        Ok(link.connections.clone())
+    }
+
+    async fn exchange(&self, connections: &Connections, request: Request<Full<Bytes>>) -> Result<Sent, SendError> {
         let response = connections.request(request).await.map_err(|error| SendError::connection(&error))?;
         match self.endpoint.protocol {
             Protocol::Grpc => grpc::answer(response).await,
@@ -115,13 +152,20 @@ impl Client {
         }
     }
 
+    fn link(&self) -> MutexGuard<'_, Link> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn unsupported(&self) -> MutexGuard<'_, BTreeMap<Signal, Instant>> {
         self.unsupported.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// A connection on which nothing came back may be dead without saying so; the next request gets a new one.
-    fn forget_connections(&self) {
-        *self.connections.lock().unwrap_or_else(PoisonError::into_inner) = connections(&self.endpoint);
+impl Link {
+    /// Leaves the connections for new ones.
+    fn connect(&mut self, endpoint: &Endpoint) {
+        let tls = self.held.as_ref().and_then(|held| held.tls.as_ref()).filter(|_| endpoint.is_tls());
+        self.connections = connections(endpoint, tls.unwrap_or(&endpoint.tls));
     }
 }
 
@@ -138,12 +182,12 @@ pub(crate) async fn read(response: Response<Incoming>) -> Result<(Bytes, HeaderM
     Ok((body.to_bytes(), trailers))
 }
 
-fn connections(endpoint: &Endpoint) -> Connections {
+fn connections(endpoint: &Endpoint, tls: &tls::Config) -> Connections {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(endpoint.timeout));
-    let tls = HttpsConnectorBuilder::new().with_tls_config(endpoint.tls.clone()).https_or_http();
+    let tls = HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
     let (connector, http2) = match endpoint.protocol {
         Protocol::Grpc => (tls.enable_http2().wrap_connector(tcp), true),
         Protocol::HttpProtobuf => (tls.enable_http1().wrap_connector(tcp), false),

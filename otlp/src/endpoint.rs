@@ -12,6 +12,7 @@ use lifecycle::wire::Signal;
 use thiserror::Error;
 
 use crate::{
+    files::{FileError, Files},
     headers::Headers,
     tls::{self, Pem, TlsError},
 };
@@ -97,6 +98,7 @@ pub struct Endpoint {
     pub(crate) timeout: Duration,
     pub(crate) compression: Compression,
     pub(crate) tls: tls::Config,
+    pub(crate) files: Files,
 }
 
 impl Endpoint {
@@ -130,6 +132,7 @@ impl Endpoint {
             headers: Headers::default(),
             timeout: DEFAULT_TIMEOUT,
             compression: Compression::None,
+            files: Files::default(),
         })
     }
 
@@ -163,10 +166,25 @@ impl Endpoint {
     /// # Errors
     /// When something in there is not what it should be.
     pub fn with_tls(mut self, pem: &Pem) -> Result<Self, EndpointError> {
-        if self.scheme == Scheme::HTTPS {
+        if self.is_tls() {
             self.tls = tls::private(pem)?;
         }
         Ok(self)
+    }
+
+    /// Uses these files, and reads them again when they change. Those for TLS mean nothing for `http://`.
+    ///
+    /// # Errors
+    /// When one of them cannot be used now.
+    pub fn with_files(mut self, files: Files) -> Result<Self, EndpointError> {
+        files.read()?;
+        self.files = files;
+        Ok(self)
+    }
+
+    /// Whether connections are private.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.scheme == Scheme::HTTPS
     }
 
     /// Where requests go, for messages: scheme, host and port.
@@ -213,6 +231,9 @@ pub enum EndpointError {
     /// Certificates or keys.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A file of certificates, of a key or of a token.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 #[cfg(test)]

@@ -58,9 +58,10 @@ pub enum SendError {
 
 impl SendError {
     /// Whether the specification allows to send the same request again.
-    pub const fn retryable(&self) -> bool {
+    pub fn retryable(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Broken(_) | Self::Timeout(_) => true,
+            Self::Grpc { code: Code::OutOfRange, .. } => !self.too_large(),
             Self::Grpc { code, retry_after, .. } => match code {
                 Code::Cancelled
                 | Code::DeadlineExceeded
@@ -82,6 +83,32 @@ impl SendError {
             },
             Self::Http { status, .. } => matches!(status, 429 | 502..=504),
             Self::Unsupported { .. } | Self::Answer(_) => false,
+        }
+    }
+
+    /// Whether the receiver does not know us, or does not let us: HTTP 401 and 403, gRPC UNAUTHENTICATED and PERMISSION_DENIED. Not for the
+    /// specification, but for whoever holds a token that rotates, the same request may pass later.
+    pub const fn unauthorized(&self) -> bool {
+        match self {
+            Self::Grpc { code, .. } => matches!(code, Code::Unauthenticated | Code::PermissionDenied),
+            Self::Http { status, .. } => matches!(status, 401 | 403),
+            Self::Unreachable(_) | Self::Broken(_) | Self::Timeout(_) | Self::Unsupported { .. } | Self::Answer(_) => false,
+        }
+    }
+
+    /// Whether the request may have been too large, so that parts of it may pass: HTTP 413, gRPC RESOURCE_EXHAUSTED without a delay, and
+    /// OUT_OF_RANGE that speaks of a length, which is what tonic says.
+    pub fn too_large(&self) -> bool {
+        match self {
+            Self::Grpc { code: Code::ResourceExhausted, retry_after, .. } => retry_after.is_none(),
+            Self::Grpc { code: Code::OutOfRange, message, .. } => message.contains("length too large"),
+            Self::Http { status, .. } => *status == 413,
+            Self::Grpc { .. }
+            | Self::Unreachable(_)
+            | Self::Broken(_)
+            | Self::Timeout(_)
+            | Self::Unsupported { .. }
+            | Self::Answer(_) => false,
         }
     }
 

@@ -39,6 +39,11 @@ impl Headers {
         Ok(self)
     }
 
+    /// Whether they say who is asking, so that no token is needed.
+    pub fn have_authorization(&self) -> bool {
+        self.0.contains_key(http::header::AUTHORIZATION)
+    }
+
     fn insert(&mut self, position: usize, name: &str, value: &str) -> Result<(), HeadersError> {
         let name: HeaderName = name.parse().map_err(|_| HeadersError::Name(position))?;
         if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("grpc-") {

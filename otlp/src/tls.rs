@@ -13,7 +13,7 @@ use thiserror::Error;
 pub(crate) type Config = ClientConfig;
 
 /// The contents of the files that `OTEL_EXPORTER_OTLP_CERTIFICATE`, `_CLIENT_CERTIFICATE` and `_CLIENT_KEY` name.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Pem {
     /// Certificate authorities to trust instead of the public ones.
     pub authority: Option<Vec<u8>>,

@@ -1,8 +1,9 @@
 //! What the operator can set, by flag or environment variable, parsed into what the agent needs. A wrong value is one sentence.
 
+mod otlp;
+
 use std::{
     collections::BTreeSet,
-    fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -10,9 +11,9 @@ use std::{
 
 use clap::{CommandFactory as _, Parser};
 use lifecycle::pull::{Node, NodeName};
-use otlp::{Compression, Endpoint, Headers, Pem, Protocol};
 use thiserror::Error;
 
+pub use self::otlp::{OtlpArgs, Route, Secret};
 use crate::{containerd::Selection, sockets};
 
 /// Where probes are answered unless told otherwise.
@@ -61,30 +62,9 @@ pub struct Args {
     /// How often a running pull is looked at (`500ms`, `1s`, `2s`).
     #[arg(long, env = "PULLTRACE_REPORT_INTERVAL", default_value = "1s")]
     pub report_interval: String,
-    /// Where to send OTLP: the collector of Pulltrace, or any other receiver.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", default_value = "http://127.0.0.1:4317")]
-    pub otlp_endpoint: String,
-    /// How to send it: grpc or http/protobuf.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = "grpc")]
-    pub otlp_protocol: String,
-    /// Headers to send with it (`name=value,name=value`).
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_HEADERS", default_value = "", hide_env_values = true)]
-    pub otlp_headers: String,
-    /// Time after which a request counts as failed, milliseconds.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value = "10000")]
-    pub otlp_timeout: String,
-    /// Compression: none or gzip.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_COMPRESSION", default_value = "none")]
-    pub otlp_compression: String,
-    /// File with the certificate authorities to trust (PEM).
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_CERTIFICATE")]
-    pub otlp_certificate: Option<PathBuf>,
-    /// File with the certificate to show (PEM).
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", requires = "otlp_client_key")]
-    pub otlp_client_certificate: Option<PathBuf>,
-    /// File with the key of that certificate (PEM).
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_CLIENT_KEY", requires = "otlp_client_certificate")]
-    pub otlp_client_key: Option<PathBuf>,
+    /// Where to send it.
+    #[command(flatten)]
+    pub otlp: OtlpArgs,
     /// Address that answers /healthz and /readyz, or `off`; :9091, if it is free, unless given.
     #[arg(long, env = "PULLTRACE_METRICS_ADDR")]
     pub metrics_addr: Option<String>,
@@ -109,8 +89,8 @@ pub struct Config {
     pub selection: Selection,
     /// How often a running pull is looked at.
     pub interval: Duration,
-    /// Where to send.
-    pub endpoint: Endpoint,
+    /// Where to send what.
+    pub routes: Vec<Route>,
     /// Where to answer probes.
     pub probes: Address,
 }
@@ -143,7 +123,7 @@ impl Args {
     pub fn check(self, host_name: Option<String>) -> Result<Config, InvalidError> {
         let name = self.node_name.clone().or(host_name).unwrap_or_default();
         let name: NodeName = name.trim().parse().map_err(|e| invalid("PULLTRACE_NODE_NAME", name.trim(), e))?;
-        let endpoint = self.endpoint()?;
+        let routes = self.otlp.routes()?;
         if !self.host_root.is_absolute() {
             return Err(invalid("PULLTRACE_HOST_ROOT", &self.host_root.display().to_string(), "an absolute path is allowed"));
         }
@@ -167,34 +147,12 @@ impl Args {
             selection: if names.is_empty() { Selection::All } else { Selection::Only(names) },
             interval: interval(&self.report_interval)
                 .map_err(|e| invalid("PULLTRACE_REPORT_INTERVAL", &self.report_interval, e))?,
-            endpoint,
+            routes,
             probes: match &self.metrics_addr {
                 None => Address::Usual,
                 Some(given) => address(given).map_err(|e| invalid("PULLTRACE_METRICS_ADDR", given, e))?,
             },
         })
-    }
-
-    fn endpoint(&self) -> Result<Endpoint, InvalidError> {
-        let protocol: Protocol =
-            self.otlp_protocol.parse().map_err(|e| invalid("OTEL_EXPORTER_OTLP_PROTOCOL", &self.otlp_protocol, e))?;
-        let headers = Headers::parse(&self.otlp_headers).map_err(|e| invalid("OTEL_EXPORTER_OTLP_HEADERS", "(secret)", e))?;
-        let compression: Compression =
-            self.otlp_compression.parse().map_err(|e| invalid("OTEL_EXPORTER_OTLP_COMPRESSION", &self.otlp_compression, e))?;
-        let endpoint = Endpoint::parse(&self.otlp_endpoint, protocol)
-            .map_err(|e| invalid("OTEL_EXPORTER_OTLP_ENDPOINT", &self.otlp_endpoint, e))?;
-        let timeout: u64 = self.otlp_timeout.parse().ok().filter(|millis| (1..=600_000).contains(millis)).ok_or_else(|| {
-            invalid("OTEL_EXPORTER_OTLP_TIMEOUT", &self.otlp_timeout, "milliseconds between 1 and 600000 are allowed")
-        })?;
-        let endpoint = endpoint.with_headers(headers).with_compression(compression).with_timeout(Duration::from_millis(timeout));
-        let authority = read("OTEL_EXPORTER_OTLP_CERTIFICATE", self.otlp_certificate.as_ref())?;
-        let certificate = read("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", self.otlp_client_certificate.as_ref())?;
-        let key = read("OTEL_EXPORTER_OTLP_CLIENT_KEY", self.otlp_client_key.as_ref())?;
-        if authority.is_none() && certificate.is_none() {
-            return Ok(endpoint);
-        }
-        let pem = Pem { authority, identity: certificate.zip(key) };
-        endpoint.with_tls(&pem).map_err(|e| invalid("OTEL_EXPORTER_OTLP_CERTIFICATE", "(file)", e))
     }
 }
 
@@ -207,10 +165,6 @@ pub fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
 
 fn invalid(variable: &'static str, value: &str, problem: impl ToString) -> InvalidError {
     InvalidError { variable, value: value.to_owned(), problem: format!("cannot be used: {}", problem.to_string()) }
-}
-
-fn read(variable: &'static str, file: Option<&PathBuf>) -> Result<Option<Vec<u8>>, InvalidError> {
-    file.map(|path| fs::read(path).map_err(|e| invalid(variable, &path.display().to_string(), e))).transpose()
 }
 
 /// containerd's identifiers (`containerd` pkg/identifiers).
