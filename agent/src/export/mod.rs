@@ -113,3 +113,6 @@ fn lanes(routes: &[Route]) -> impl Iterator<Item = (usize, Signal)> {
         .enumerate()
         .flat_map(|(route, signals): (_, Vec<_>)| signals.into_iter().map(move |signal| (route, signal)))
 }
+
+#[cfg(test)]
+mod tests;

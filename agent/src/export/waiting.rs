@@ -232,4 +232,4 @@ fn weight(pull: &Pull) -> usize {
 
 #[cfg(test)]
 #[path = "waiting/tests.rs"]
-mod tests;
+pub(super) mod tests;

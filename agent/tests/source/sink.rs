@@ -1,6 +1,7 @@
 //! A receiver of OTLP/gRPC that accepts everything and writes it down, decoded.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -24,7 +25,7 @@ pub(super) struct Heard {
     /// States of pulls, in the order in which they came.
     pub(super) pulls: Vec<Pull>,
     pub(super) nodes: Vec<NodeReport>,
-    /// Spans, those of one request together.
+    /// Spans, those of one trace in one request together.
     pub(super) traces: Vec<Vec<Value>>,
 }
 
@@ -66,7 +67,11 @@ impl Heard {
             let request = wire::to_json(signal, request).unwrap();
             let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
             let scopes = list(&request, "resourceSpans").into_iter().flat_map(move |spans| list(&spans, "scopeSpans"));
-            self.traces.push(scopes.flat_map(|spans| list(&spans, "spans")).collect());
+            let mut traces = BTreeMap::<_, Vec<_>>::new();
+            for span in scopes.flat_map(|spans| list(&spans, "spans")) {
+                traces.entry(span["traceId"].to_string()).or_default().push(span);
+            }
+            self.traces.extend(traces.into_values());
         }
     }
 }

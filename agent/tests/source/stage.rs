@@ -7,7 +7,7 @@ use std::{
 };
 
 use agent::{
-    config::{Address, Config},
+    config::{Address, Config, Route},
     containerd::{
         Selection,
         simulated::{
@@ -21,6 +21,7 @@ use futures_util::future::join_all;
 use lifecycle::{
     pull::{Node, Outcome, Pull, PullId},
     time::Timestamp,
+    wire::Signal,
 };
 use otlp::{Endpoint, Protocol};
 use tokio::{sync::oneshot, time::sleep};
@@ -159,7 +160,10 @@ pub(super) fn config(sockets: Vec<PathBuf>, sink: &Sink) -> Config {
         host_root: "/".into(),
         selection: Selection::All,
         interval: Duration::from_millis(100),
-        endpoint: Endpoint::parse(&format!("http://{}", sink.address), Protocol::Grpc).unwrap(),
+        routes: vec![Route {
+            endpoint: Endpoint::parse(&format!("http://{}", sink.address), Protocol::Grpc).unwrap(),
+            signals: Signal::ALL.into(),
+        }],
         probes: Address::Off,
     }
 }

@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::{
 use prost::Message;
 
 use super::{
-    MAX_LAYERS, MAX_MESSAGE, SCHEMA_URL,
+    MAX_LAYERS, MAX_MESSAGE, MAX_TEXT, SCHEMA_URL,
     attribute::{Attributes, cut, resource, scope},
     encode::{SAMPLED, ending_attributes, subject_attributes},
     root_span,
@@ -91,7 +91,7 @@ impl Trace<'_> {
             start_time_unix_nano: self.pull.started_at.as_nanos(),
             end_time_unix_nano: self.end.as_nanos(),
             attributes: attributes.into_vec(),
-            status: self.failure().map(error_status),
+            status: self.failure().map(|failure| error_status(failure, MAX_MESSAGE)),
             ..Span::default()
         }
     }
@@ -201,7 +201,7 @@ impl Trace<'_> {
             start_time_unix_nano: start.as_nanos(),
             end_time_unix_nano: end.as_nanos(),
             attributes: attributes.into_vec(),
-            status: failure.map(error_status),
+            status: failure.map(|failure| error_status(failure, MAX_TEXT)),
             ..Span::default()
         }
     }
@@ -223,6 +223,7 @@ fn layer_attributes(index: usize, layer: &Layer) -> Attributes {
     attributes
 }
 
-fn error_status(failure: &Failure) -> Status {
-    Status { code: StatusCode::Error.into(), message: cut(&failure.message, MAX_MESSAGE).to_owned() }
+/// The root has the whole message; on children it is shorter, so that no trace outgrows what receivers take.
+fn error_status(failure: &Failure, longest: usize) -> Status {
+    Status { code: StatusCode::Error.into(), message: cut(&failure.message, longest).to_owned() }
 }

@@ -1,5 +1,6 @@
 use lifecycle::{
-    pull::{Ending, Outcome as End, Phase, TimingSource},
+    image::Digest,
+    pull::{Ending, Interval, Layer, LayerState, Outcome as End, Phase, TimingSource},
     time::Timestamp,
 };
 
@@ -191,4 +192,49 @@ fn nothing_is_kept_for_nobody() {
     waiting.pull(false, ended(2));
     waiting.node(&heartbeat());
     assert!(waiting.is_empty());
+}
+
+#[test]
+fn a_thousand_outcomes_of_ten_layers_wait_in_less_than_a_megabyte() {
+    let mut waiting = Waiting::new(vec![Signal::Logs, Signal::Traces]);
+    (0..1_000).for_each(|n| waiting.pull(false, of_ten_layers(n)));
+    let held: usize = waiting.outcomes.iter().map(|outcome| outcome.small.len() + 16).sum();
+    let rows = waiting.outcomes.capacity() * size_of::<Outcome>();
+    assert!((600_000..1_000_000).contains(&(held + rows)), "{held} and {rows} bytes");
+    let mut heard = Vec::new();
+    while let Some(batch) = waiting.take(0, &node()) {
+        heard.extend(batch.items.iter().map(|item| Pull::clone(&item.pull)));
+        let settled = all(&batch);
+        waiting.settle(0, batch, &settled);
+    }
+    assert_eq!(heard, (0..1_000).map(of_ten_layers).collect::<Vec<_>>());
+}
+
+/// All of a pull's digests, and its times to the nanosecond, are like no other's.
+fn of_ten_layers(n: u64) -> Pull {
+    let at = |from: u64, layer: u64| {
+        let jitter = (n * 10 + layer + from).wrapping_mul(0x9e37_79b9_7f4a_7c15) % 5_000_000_000;
+        Some(Timestamp::from_nanos(1_736_937_000_000_000_000 + n * 600_000_000 + from * 1_000_000_000 + jitter))
+    };
+    let layer = |layer: u64| Layer {
+        digest: Digest::of(&(n * 10 + layer).to_be_bytes()),
+        media_type: "application/vnd.oci.image.layer.v1.tar+gzip".into(),
+        size: (n + layer) * 104_729 % 80_000_000,
+        fetched: (n + layer) * 104_729 % 80_000_000,
+        cached: false,
+        state: LayerState::Ready,
+        download: Interval { start: at(0, layer), end: at(5, layer), source: TimingSource::Poll },
+        unpack: Interval { start: at(10, layer), end: at(15, layer), source: TimingSource::Event },
+    };
+    let image = format!("registry.example.com/team-{}/service-{}:v1.{n}", n % 10, n % 50);
+    Pull {
+        image: Some(image.parse().expect("an image")),
+        digest: Some(Digest::of(&n.to_be_bytes())),
+        snapshotter: "overlayfs".into(),
+        phase: Phase::Unpacking,
+        resolved_at: at(0, 11),
+        total_known: true,
+        layers: (0..10).map(layer).collect(),
+        ..pull(1_736_937_000_000 + n, n, Some(End::Ready))
+    }
 }
