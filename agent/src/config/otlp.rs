@@ -41,7 +41,6 @@ impl fmt::Debug for Secret {
 /// Everything about OTLP that can be given.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Where to send")]
-#[expect(clippy::module_name_repetitions, reason = "these are the arguments of this room among all arguments")]
 pub struct OtlpArgs {
     #[command(flatten)]
     common: Common,

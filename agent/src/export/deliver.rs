@@ -110,7 +110,7 @@ impl<N: Fn() -> Node> Delivery<N> {
             }
         }
         settled.node = true;
-        let mut due = vec![0..batch.items.len()];
+        let mut due = Vec::from([Range { start: 0, end: batch.items.len() }]);
         while let Some(part) = due.pop() {
             let items = &batch.items[part.clone()];
             let request = self.encode(node, items);

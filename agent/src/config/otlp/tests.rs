@@ -1,3 +1,5 @@
+//! What comes of settings, one by one; the environment is not touched. What is told of them stands in `docs/configuration.md`.
+
 use std::fs;
 
 use clap::Parser;
@@ -53,7 +55,7 @@ fn further_receivers_get_everything_and_no_secret() {
     let origins: Vec<_> = routes(&given).into_iter().map(|(origin, signals)| (origin, signals.len())).collect();
     assert_eq!(origins, [("http://c:3".into(), 3), ("http://a:1".into(), 3), ("http://b:2".into(), 3)]);
     assert!(refused(&["--otlp-endpoints", "pigeon=http://b:2"]).starts_with("PULLTRACE_OTLP_ENDPOINTS=\"pigeon\""));
-    assert!(refused(&["--otlp-endpoints", &vec!["http://a:1"; 9].join(",")]).contains("at most 8"));
+    assert!(refused(&["--otlp-endpoints", &["http://a:1"; 9].join(",")]).contains("at most 8"));
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! The row of outcomes and its lanes, sentence by sentence, without a socket; with sockets it is played in `export::tests`.
+
 use lifecycle::{
     image::Digest,
     pull::{Ending, Interval, Layer, LayerState, Outcome as End, Phase, TimingSource},
