@@ -21,6 +21,12 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 120)]
         seconds: u64,
     },
+    /// What an agent keeps, and what that costs, while a thousand real pulls end and its collector is away. Needs root
+    Outage {
+        /// Pulls that end meanwhile
+        #[arg(long, default_value_t = 1_000)]
+        pulls: u64,
+    },
     /// How good the estimated times to ready are, against an oracle that knows the true mean rate: simulated pulls, the real mind
     Eta {
         /// Simulated nodes of each class
@@ -34,9 +40,10 @@ pub(crate) enum Bench {
 /// # Errors
 /// When building fails or the benchmark cannot be started; one that starts does not return.
 pub(crate) fn run(repo: &Repo, bench: &Bench) -> anyhow::Result<()> {
-    let seconds = match bench {
+    let (name, setting, value) = match bench {
         Bench::Eta { nodes } => return eta::run(repo, *nodes),
-        Bench::Agent { seconds } => seconds,
+        Bench::Agent { seconds } => ("agent", "--seconds", seconds),
+        Bench::Outage { pulls } => ("outage", "--pulls", pulls),
     };
     let (binaries, program) = step("build", || {
         let binaries = build::binaries(repo, Profile::Release)?;
@@ -44,6 +51,6 @@ pub(crate) fn run(repo: &Repo, bench: &Bench) -> anyhow::Result<()> {
     })?;
     let mut command = Command::new(&program);
     command.current_dir(&repo.root).env("E2E_BINARIES", binaries).arg("--results").arg(repo.root.join("bench-results"));
-    command.args(["agent", "--seconds"]).arg(seconds.to_string());
+    command.args([name, setting]).arg(value.to_string());
     Err(command.exec()).with_context(|| format!("cannot start {}", program.display()))
 }

@@ -3,9 +3,11 @@
 //!
 //! `agent`: what an agent costs beside a real containerd, while nothing is pulled ([`idle`]) and while 3 and 15 layers come at once
 //! ([`active`]); stretches without and with an agent alternate, so that what it costs containerd is a difference of neighbours in time.
+//! `outage`: a thousand pulls while nobody receives ([`outage`]).
 
 mod active;
 mod idle;
+mod outage;
 mod usage;
 
 use std::fs;
@@ -65,6 +67,12 @@ enum Bench {
         #[arg(long, default_value_t = 120)]
         seconds: u32,
     },
+    /// What an agent keeps, and what that costs, while its collector is away
+    Outage {
+        /// Pulls that end meanwhile
+        #[arg(long, default_value_t = 1_000)]
+        pulls: u32,
+    },
 }
 
 fn main() -> ExitCode {
@@ -72,19 +80,20 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         say(format!("The benchmark cannot go on: {}", panic.payload_as_str().unwrap_or("a panic without words")));
     }));
-    match args.bench {
-        Bench::Agent { seconds } => agent(seconds, &args.results),
-    }
-}
-
-fn agent(seconds: u32, results: &Path) -> ExitCode {
     let found = [Version::V1_7, Version::V2_1, Version::V2_4, Version::V1_6]
         .map(|version| (version, Tools::look(&[Need::Root, Need::Containerd(version), Need::Registry, Need::Pulltrace])));
     let Some((version, tools)) = found.iter().find_map(|(version, tools)| Some((*version, tools.as_ref().ok()?))) else {
         let why = found.iter().find_map(|(_, tools)| tools.as_ref().err());
-        say(format!("SKIPPED agent: {}", why.map_or("", String::as_str)));
+        say(format!("SKIPPED: {}", why.map_or("", String::as_str)));
         return ExitCode::FAILURE;
     };
+    match args.bench {
+        Bench::Agent { seconds } => agent(tools, version, seconds, &args.results),
+        Bench::Outage { pulls } => outage::run(tools, version, pulls, &args.results),
+    }
+}
+
+fn agent(tools: &Tools, version: Version, seconds: u32, results: &Path) -> ExitCode {
     let binary = fs::metadata(built("pulltrace-agent")).map_or(0, |file| file.len());
     let idle = idle::measure(tools, version, seconds);
     let active = active::LAYERS.map(|layers| active::measure(tools, version, layers));
@@ -101,8 +110,13 @@ fn agent(seconds: u32, results: &Path) -> ExitCode {
         "bench": "agent", "measuredAtUnix": clock::now().floor(), "containerd": version.to_string(), "binaryBytes": binary,
         "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get), "results": stretches,
     });
+    write(results, "agent", &report, passed)
+}
+
+/// Keeps a report; the exit code says whether its gates were held.
+fn write(results: &Path, name: &str, report: &serde_json::Value, passed: bool) -> ExitCode {
     fs::create_dir_all(results).expect("the results folder can be made");
-    let file = results.join("agent.json");
+    let file = results.join(format!("{name}.json"));
     fs::write(&file, format!("{report:#}\n")).expect("the results folder is writable");
     say(format!("{}; written to {}", if passed { "within the gates" } else { "MISSES A GATE" }, file.display()));
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }

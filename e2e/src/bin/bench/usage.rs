@@ -33,6 +33,8 @@ pub(crate) struct Memory {
     pub(crate) rss: u64,
     /// Resident, shared pages divided by their users.
     pub(crate) pss: u64,
+    /// Resident and backed by no file: heap and stacks.
+    pub(crate) anonymous: u64,
 }
 
 impl Usage {
@@ -74,7 +76,11 @@ impl Memory {
     /// Reads the memory of a process.
     pub(crate) fn read(pid: u32) -> Self {
         let text = read(Path::new(&format!("/proc/{pid}")), "smaps_rollup");
-        Self { rss: fields(&text, "Rss:") * 1024, pss: fields(&text, "Pss:") * 1024 }
+        Self {
+            rss: fields(&text, "Rss:") * 1024,
+            pss: fields(&text, "Pss:") * 1024,
+            anonymous: fields(&text, "Anonymous:") * 1024,
+        }
     }
 }
 
