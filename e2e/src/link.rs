@@ -3,6 +3,7 @@
 //! It speaks HTTP/1.1 with one request per connection, GET and HEAD only, which is all a pull needs; pushes go straight to the
 //! registry. The rate holds for each response, so a pull of three layers at once gets three times as much.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
@@ -68,7 +69,7 @@ impl Link {
     /// Listens on a free port in front of the registry at `upstream`.
     #[must_use]
     pub fn start(upstream: u16) -> Self {
-        let state = State { rate: None, fault: Fault::None, answered: Vec::new() };
+        let state = State { rate: None, fault: Fault::None, at: BTreeMap::new(), answered: Vec::new() };
         let way = Arc::new(Way { upstream, state: Mutex::new(state) });
         let taken = way.clone();
         Self { server: Server::start(move |client, stop| taken.carry(client, stop)), way }
@@ -90,6 +91,11 @@ impl Link {
         lock(&self.way.state).fault = fault;
     }
 
+    /// What goes wrong in one repository from now on, instead of what goes wrong everywhere.
+    pub fn set_fault_at(&self, repository: &str, fault: Fault) {
+        lock(&self.way.state).at.insert(format!("/v2/{repository}/"), fault);
+    }
+
     /// What was answered so far, in the order of the answers' ends.
     #[must_use]
     pub fn answered(&self) -> Vec<Answered> {
@@ -107,6 +113,8 @@ struct Way {
 struct State {
     rate: Option<u64>,
     fault: Fault,
+    /// By the beginning of the path.
+    at: BTreeMap<String, Fault>,
     answered: Vec<Answered>,
 }
 
@@ -121,7 +129,7 @@ impl Way {
     }
 
     fn answer(&self, mut client: &TcpStream, mut request: Head, stop: &Stop, done: &mut Answered) -> io::Result<()> {
-        let fault = self.fault();
+        let fault = self.fault_of(request.word(1));
         let (blob, manifest) = (request.word(1).contains("/blobs/"), request.word(1).contains("/manifests/"));
         if let Some((status, extra)) = refusal(fault, blob) {
             done.status = status;
@@ -218,6 +226,12 @@ impl Way {
 
     fn fault(&self) -> Fault {
         lock(&self.state).fault
+    }
+
+    fn fault_of(&self, path: &str) -> Fault {
+        let state = lock(&self.state);
+        let own = state.at.iter().find(|(begin, _)| path.starts_with(begin.as_str()));
+        own.map_or(state.fault, |(_, fault)| *fault)
     }
 }
 

@@ -216,12 +216,12 @@ impl Client {
             })
             .collect();
         let of_interest = leases.iter().any(|(_, dull)| !dull);
-        let filled: Vec<Result<Option<Lease>, Status>> = stream::iter(leases)
-            .map(|(lease, dull)| async move { if dull { Ok(Some(lease)) } else { self.fill(namespace, lease).await } })
+        let filled: Vec<Result<Lease, Status>> = stream::iter(leases)
+            .map(|(lease, dull)| async move { if dull { Ok(lease) } else { self.fill(namespace, lease).await } })
             .buffered(SURVEY_WIDTH)
             .collect()
             .await;
-        let leases = filled.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        let leases = filled.into_iter().collect::<Result<_, _>>()?;
         let ingests = match early {
             Some(ingests) => ingests,
             None if of_interest => self.statuses(namespace).await?,
@@ -230,15 +230,15 @@ impl Client {
         Ok(Inventory { leases, ingests })
     }
 
-    /// The lease with what it holds; `None` if it is gone by now.
-    async fn fill(&self, namespace: &str, mut lease: Lease) -> Result<Option<Lease>, Status> {
+    /// The lease with what it holds; with nothing if it is gone by now.
+    async fn fill(&self, namespace: &str, mut lease: Lease) -> Result<Lease, Status> {
         let request = within(namespace, ListResourcesRequest { id: lease.id.clone() });
         match LeasesClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE).list_resources(request).await {
             Ok(answer) => {
                 lease.resources = answer.into_inner().resources.iter().map(translate::resource).collect();
-                Ok(Some(lease))
+                Ok(lease)
             }
-            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) if status.code() == Code::NotFound => Ok(lease),
             Err(status) => Err(status),
         }
     }

@@ -75,7 +75,7 @@ const ACTIVE_GAP: Duration = Duration::from_millis(20);
 const SHORTEST_GAP: Duration = Duration::from_millis(4);
 /// Longest time between two surveys while something stirs.
 const LONGEST_GAP: Duration = Duration::from_millis(500);
-/// After so long without a stir, or twice the gap if that is longer, surveys follow each other closely again.
+/// After so long without a stir, or the gap if that is longer, surveys follow each other closely again.
 const QUIET: Duration = Duration::from_millis(40);
 /// An unanswered survey is asked again after this.
 const SURVEY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -119,8 +119,6 @@ pub struct Tracker {
     watched: BTreeMap<LeaseKey, Watched>,
     memory: Memory,
     records: BTreeMap<LeaseKey, Loose>,
-    /// Namespaces in which the last image record was one by id.
-    id_recorded: BTreeSet<String>,
     experience: Experience,
     surveys: Surveys,
     heartbeat_at: Option<Timestamp>,
@@ -178,7 +176,7 @@ impl Surveys {
     /// Notes that something changed. After a quiet time the first write may be of a lease that is not committed yet, and the pull over in
     /// a moment: the next looks must not be far.
     fn stir(&mut self, now: Timestamp) {
-        if self.stirred_at.is_some_and(|at| now.since(at) >= QUIET.max(2 * self.gap)) {
+        if self.stirred_at.is_some_and(|at| now.since(at) >= QUIET.max(self.gap)) {
             self.gap = SHORTEST_GAP;
         }
         self.stirred = true;
@@ -211,7 +209,6 @@ impl Tracker {
             watched: BTreeMap::new(),
             memory: Memory::default(),
             records: BTreeMap::new(),
-            id_recorded: BTreeSet::new(),
             experience: Experience::default(),
             surveys: Surveys::NONE,
             heartbeat_at: None,
@@ -334,7 +331,7 @@ impl Tracker {
 
     fn survey(&mut self, survey: &Survey, now: Timestamp) {
         let Self { watched, memory, node, surveys, refused, records, out, .. } = self;
-        surveys.asked_at = None;
+        let took = surveys.asked_at.take().map_or(Duration::ZERO, |asked| now.since(asked));
         surveys.last_at = Some(now);
         surveys.taken_at = Some(survey.taken_at);
         let mut present = BTreeSet::new();
@@ -343,6 +340,10 @@ impl Tracker {
         leases.sort_by_key(|(_, _, lease)| lease.created_at);
         for (namespace, inventory, lease) in leases {
             let key = LeaseKey { namespace: namespace.clone(), lease: lease.id.clone() };
+            // It was listed and gone when it was looked into.
+            if lease.resources.is_empty() && watched.get(&key).is_some_and(Watched::held_something) {
+                continue;
+            }
             present.insert(key.clone());
             if !watched.contains_key(&key) {
                 if watched.len() >= MAX_WATCHED {
@@ -384,6 +385,8 @@ impl Tracker {
         } else {
             (surveys.gap * 2).min(LONGEST_GAP)
         };
+        // A node that is busy is not kept busy by looks.
+        surveys.gap = surveys.gap.max(took.min(LONGEST_GAP));
         self.ask_wants();
     }
 
@@ -407,16 +410,21 @@ impl Tracker {
             Happening::ContentCreated(digest) => {
                 self.surveys.urgent |= !self.watched.values().any(|w| w.key.namespace == namespace && w.plans(&digest));
             }
-            Happening::ImageRecordedById => drop(self.id_recorded.insert(namespace)),
-            // 1.6, and CRI for images that others pulled: the name, the id, then the name again.
-            Happening::ImageRecorded(name) if self.id_recorded.remove(&namespace) && !name.contains('@') => {}
-            Happening::ImageRecorded(name) if name.parse::<ImageRef>().is_ok() && self.records.len() < MAX_RECORDS => {
-                let key = LeaseKey { lease: format!("record {name} {}", at.as_nanos()), namespace };
-                self.out.push_back(Output::Ask(Question::About(key.clone(), Subject::ImageNamed(name.clone()))));
-                self.records.insert(key, Loose { name, at, seen_at: now, record: None, unavailable: false });
-            }
-            Happening::ImageRecorded(_) => {}
+            Happening::ImageRecordedById => self.memory.recorded_by_id(&namespace, at),
+            Happening::ImageRecorded(name) => self.recorded(namespace, &name, at, now),
         }
+    }
+
+    fn recorded(&mut self, namespace: String, name: &str, at: Timestamp, now: Timestamp) {
+        let Ok(image) = name.parse::<ImageRef>() else { return };
+        let is_echo = self.memory.recorded(&namespace, image, at);
+        if is_echo || self.records.len() >= MAX_RECORDS {
+            return;
+        }
+        let key = LeaseKey { lease: format!("record {name} {}", at.as_nanos()), namespace };
+        let subject = Subject::ImageNamed(name.to_owned());
+        self.out.push_back(Output::Ask(Question::About(key.clone(), subject)));
+        self.records.insert(key, Loose { name: name.to_owned(), at, seen_at: now, record: None, unavailable: false });
     }
 
     fn answer(&mut self, key: &LeaseKey, subject: &Subject, answer: Answer, now: Timestamp) {
@@ -460,10 +468,11 @@ impl Tracker {
             let second_name = by_digest(&loose);
             let Loose { at, record: Some(record), .. } = loose else { continue };
             let has_room = self.watched.len() < MAX_WATCHED;
+            let belongs = RECORD_OF_PULL;
             let writer = self
                 .watched
                 .values_mut()
-                .filter(|w| w.key.namespace == key.namespace && w.holds(&record.target) && w.may_have_written(at, RECORD_OF_PULL))
+                .filter(|w| w.key.namespace == key.namespace && w.holds(&record.target) && w.may_have_written(at, belongs))
                 .filter(|w| second_name || w.awaits_record())
                 .min_by_key(|w| (w.is_open(), w.created_at()));
             if let Some(writer) = writer {

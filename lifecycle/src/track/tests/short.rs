@@ -50,7 +50,11 @@ fn a_blob_that_nobody_planned_is_looked_into_at_once() {
 #[test]
 fn a_pull_that_follows_another_is_looked_into_again_when_the_first_look_came_too_early() {
     let mut play = Play::new();
-    noise(&mut play, 10);
+    noise(&mut play, 5);
+    play.survey(Vec::new(), Vec::new());
+    play.wait(250);
+    play.survey(Vec::new(), Vec::new());
+    play.asked.clear();
     play.wait(250);
     play.see(Seen::Stirred);
     assert_eq!(surveys(&play), 1, "the first write after a pause is looked into at once");

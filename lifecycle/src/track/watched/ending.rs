@@ -6,7 +6,7 @@ use super::{Around, ORPHANED_AFTER, Stage, Watched};
 use crate::pull::{Ending, Outcome, TimingSource, Wait};
 use crate::time::Timestamp;
 use crate::track::experience::Experience;
-use crate::track::layer::Origin;
+use crate::track::layer::{Origin, Track};
 use crate::track::seen::ImageRecord;
 use crate::track::verdict::{Remains, judge};
 
@@ -86,11 +86,24 @@ impl Watched {
         }
         self.fold(now, around);
         let doubtful = |r: &ImageRecord| self.given_up || r.updated_at < self.changed_after;
-        let proven = self.records.iter().any(|r| self.proves(r) && !(doubtful(r) && around.rivals(self.id, r)));
+        let proven = self.from_record
+            || self.records.iter().any(|r| self.proves(r) && !(doubtful(r) && around.rivals(self.id, r)))
+            || self.is_witnessed(since, around);
         let outcome = judge(Remains { proven, ..self.remains(since, runtime_restarted) });
         self.end(outcome, since);
         self.teach(experience);
         self.stage = Stage::Ended { at: now };
+        true
+    }
+
+    /// Whether an event told of its image record, though the record itself is gone: somebody removed the image at once. Not where
+    /// something that it fetched did not arrive.
+    fn is_witnessed(&mut self, since: Timestamp, around: &impl Around) -> bool {
+        let arrived = |l: &Track| l.complete || l.is_cached() || l.opened_at.is_none();
+        let whole = self.planned_at.is_some() && !self.given_up && self.layers.iter().all(arrived);
+        let name = self.name.as_ref().filter(|_| whole);
+        let Some(witness) = name.and_then(|name| around.witness(self.id, name, self.created_at, since)) else { return false };
+        self.name = Some(witness);
         true
     }
 
@@ -112,6 +125,11 @@ impl Watched {
     /// How long the verdict waits for what lags behind.
     pub(super) fn grace(&self) -> Duration {
         if self.is_empty() { EMPTY_GRACE } else { ENDING_GRACE }
+    }
+
+    /// Whether its lease was seen to hold content, which it does until it is gone.
+    pub(in crate::track) fn held_something(&self) -> bool {
+        matches!(self.stage, Stage::Candidate | Stage::Live) && !self.contents.is_empty()
     }
 
     /// Whether nothing of what it pulls was ever seen.

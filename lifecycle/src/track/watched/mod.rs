@@ -63,6 +63,8 @@ pub(super) trait Around {
     fn take(&mut self, digest: &Digest, asker: PullId);
     /// Whether another pull may have written this image record.
     fn rivals(&self, asker: PullId, record: &ImageRecord) -> bool;
+    /// The name under which an image of this repository was recorded between these times, if no other pull may have been the one.
+    fn witness(&self, asker: PullId, name: &ImageRef, from: Timestamp, until: Timestamp) -> Option<ImageRef>;
     /// The pull that brings this blob; the asker, if nobody else claimed it before.
     fn claim(&mut self, digest: &Digest, asker: PullId) -> PullId;
     /// Another pull that is unpacking this chain or fetching this blob now.
@@ -266,7 +268,22 @@ impl Watched {
             Some(Ending { outcome: Outcome::Ready, at, .. }) => Some(*at + belongs),
             Some(Ending { .. }) => None,
         };
-        self.stage != Stage::Dull && self.created_at.before(belongs) <= at && until.is_some_and(|until| at <= until)
+        self.stage != Stage::Dull && self.created_at <= at && until.is_some_and(|until| at <= until)
+    }
+
+    /// By which name it is known.
+    pub(super) const fn name(&self) -> Option<&ImageRef> {
+        self.name.as_ref()
+    }
+
+    /// Whether its lease was there at that time, as far as is known.
+    pub(super) fn was_there(&self, at: Timestamp) -> bool {
+        let until = match self.stage {
+            Stage::Candidate | Stage::Live | Stage::Dull => at,
+            Stage::Ending { since, .. } => since,
+            Stage::Ended { at } => self.ending.as_ref().map_or(at, |ending| ending.at),
+        };
+        self.stage != Stage::Dull && (self.created_at..=until).contains(&at)
     }
 
     /// Whether the event of its image record was not seen yet.
