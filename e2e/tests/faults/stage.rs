@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use e2e::clock;
 use e2e::follow::{Follow, ended, id, number};
 use e2e::image::{Image, LayerPlan};
 use e2e::link::Fault;
@@ -33,9 +32,7 @@ impl Stage {
         let mut stage = Self { site, follow: Follow::default(), known: BTreeSet::new() };
         let mut failed = Vec::new();
         for (name, scenario) in scenarios {
-            eprintln!("{test}: {name}");
             if catch_unwind(AssertUnwindSafe(|| scenario(&mut stage))).is_err() {
-                eprintln!("{test}: failed: {name}\n{}", stage.site.agent.log());
                 failed.push(*name);
             }
             stage.clear();
@@ -85,15 +82,6 @@ impl Stage {
             is_honest(pull);
         }
         fresh
-    }
-
-    /// Nothing more is told for a while.
-    #[track_caller]
-    pub(crate) fn nothing_is_told(&mut self) {
-        clock::pause(Duration::from_millis(2_500));
-        let pulls = self.follow.look(&self.site.collector);
-        let fresh: Vec<_> = pulls.iter().filter(|p| !self.known.contains(id(p))).collect();
-        assert!(fresh.is_empty(), "told of nothing: {fresh:#?}");
     }
 
     /// Makes the site as it was, whatever a scenario left behind.

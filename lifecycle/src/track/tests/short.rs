@@ -24,7 +24,9 @@ fn sources(subject: &Subject, usual: impl Fn(&Subject) -> Answer) -> Answer {
         Answer::Content(Some(facts)) => {
             Answer::Content(Some(ContentFacts { sources: vec![ImageRef::repository_only("q.io", "a").unwrap()], ..facts }))
         }
-        other => other,
+        other @ (Answer::Content(None) | Answer::Blob(_) | Answer::Snapshot(_) | Answer::Images(_) | Answer::Unavailable) => {
+            other
+        }
     }
 }
 
