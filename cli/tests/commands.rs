@@ -9,7 +9,7 @@ use std::{
 };
 
 use lifecycle::{
-    pull::{Ending, Node, Outcome, Phase, Pull, PullId, TimingSource},
+    pull::{Ending, Host, Node, Outcome, Phase, Pull, PullId, TimingSource},
     time::Timestamp,
     wire::{
         self,
@@ -114,6 +114,7 @@ fn pull(sequence: u64, phase: Phase) -> Pull {
         total_known: true,
         bytes_per_sec: None,
         eta: None,
+        host: Host::default(),
         layers: vec![],
     }
 }

@@ -3,6 +3,7 @@
 //! State, evidence, expectation; at most [`MAX_SENTENCE`] characters; the only place that words states, so that page, API, log and command
 //! line say the same. It refuses to know more than the pull does: what is unknown is left out. The state itself comes from [`crate::board`].
 
+mod host;
 #[cfg(test)]
 mod tests;
 
@@ -63,11 +64,18 @@ pub fn pull(pull: &Pull, scene: &Scene<'_>) -> String {
             format!("{}'s agent no longer sees this pull; {}.", name(scene.node.as_str()), last_state(pull))
         }
         (None, Hearing::Clear) => match &pull.wait {
+            Some(wait @ Wait::Stalled { .. }) => with_verdict(waiting(pull, wait, scene), pull),
             Some(wait) => waiting(pull, wait, scene),
-            None => running(pull, scene.now),
+            None => with_verdict(running(pull, scene.now), pull),
         },
     };
     cut_end(&sentence, MAX_SENTENCE)
+}
+
+/// The sentence, and behind it what the node has to do with it, if that is clear and there is room.
+fn with_verdict(sentence: String, pull: &Pull) -> String {
+    let whole = host::verdict(pull).map(|verdict| format!("{sentence} {verdict}"));
+    whole.filter(|whole| whole.chars().count() <= MAX_SENTENCE).unwrap_or(sentence)
 }
 
 fn running(pull: &Pull, now: Timestamp) -> String {

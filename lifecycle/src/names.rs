@@ -113,6 +113,14 @@ vocabulary! {
     WAITS_LAYER = Attribute "pulltrace.waits.layer" "string[]" [] "Digest of the layer that was waited for; empty for other waits.";
     PULL_BYTES_FETCHED = Attribute "pulltrace.pull.bytes.fetched" "int, By" [] "Bytes that this pull fetched.";
     PULL_BYTES_CACHED = Attribute "pulltrace.pull.bytes.cached" "int, By" [] "Bytes that did not need to be fetched.";
+    HOST_NETWORK_RATE = Attribute "pulltrace.host.network.rate" "int, By/s" [] "Bytes per second that the node's network cards received, for whomever.";
+    HOST_NETWORK_LIMIT = Attribute "pulltrace.host.network.limit" "int, By/s" [] "Bytes per second that the links of these cards carry.";
+    HOST_DISK_BUSY = Attribute "pulltrace.host.disk.busy" "int, %" [] "Share of time in which the disk below containerd's folder was busy.";
+    HOST_IO_SOME = Attribute "pulltrace.host.io.some" "int, %" [] "Share of the last 10 s in which some task waited for disks (PSI).";
+    HOST_IO_FULL = Attribute "pulltrace.host.io.full" "int, %" [] "Share of the last 10 s in which all tasks waited for disks (PSI).";
+    HOST_MEMORY_SOME = Attribute "pulltrace.host.memory.some" "int, %" [] "Share of the last 10 s in which some task waited for memory (PSI).";
+    HOST_MEMORY_FULL = Attribute "pulltrace.host.memory.full" "int, %" [] "Share of the last 10 s in which all tasks waited for memory (PSI).";
+    HOST_CPU_SOME = Attribute "pulltrace.host.cpu.some" "int, %" [] "Share of the last 10 s in which some task waited for a processor (PSI).";
     IMAGE_SIZE = Attribute "pulltrace.image.size" "int, By" [] "Size of all layers as stored in the manifest (compressed).";
     IMAGE_NAME = Attribute "container.image.name" "string" [] "Best known reference of the image.";
     IMAGE_TAGS = Attribute "container.image.tags" "string[]" [] "The tag, where it is known.";

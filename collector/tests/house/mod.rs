@@ -16,7 +16,7 @@ use collector::{config::Config, listen::Listeners};
 use lifecycle::{
     image::Digest,
     pull::{
-        Ending, ErrorClass, Eta, Failure, Interval, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId,
+        Ending, ErrorClass, Eta, Failure, Host, Interval, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId,
         TimingSource,
     },
     time::Timestamp,
@@ -307,6 +307,7 @@ pub(crate) fn pull(image: &str, sequence: u64, fetched: u64) -> Pull {
         total_known: true,
         bytes_per_sec: Some(100),
         eta: Eta::within(Duration::from_secs(4), Duration::from_secs(5), Duration::from_secs(8)),
+        host: Host::default(),
         layers: vec![layer(1000, fetched.min(1000)), layer(500, fetched.saturating_sub(1000))],
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::agents::AgentKey;
 use crate::{
-    pull::{Ending, Layer, Node, Outcome, Pull, Report, TimingSource},
+    pull::{Ending, Host, Layer, Node, Outcome, Pull, Report, TimingSource},
     time::Timestamp,
 };
 
@@ -77,7 +77,7 @@ impl Entry {
 
     /// The pull as it may be shown: without speed and estimate when nobody watches it, and lost when that was concluded here.
     pub(super) fn shown(&self) -> Cow<'_, Pull> {
-        let unwatched = || Pull { bytes_per_sec: None, eta: None, ..self.pull.clone() };
+        let unwatched = || Pull { bytes_per_sec: None, eta: None, host: Host::default(), ..self.pull.clone() };
         match self.standing {
             Standing::Current | Standing::Ended { .. } => Cow::Borrowed(&self.pull),
             Standing::Stale => Cow::Owned(unwatched()),

@@ -6,6 +6,7 @@
 
 mod agents;
 mod entry;
+mod host;
 mod limits;
 pub mod status;
 mod timing;
@@ -24,6 +25,7 @@ use self::{
     status::{NodeStatus, PullStatus},
 };
 pub use self::{
+    host::{HostStatus, PressureStatus},
     limits::{HEARTBEAT, HISTORY_TTL, LOST_AFTER, Limits, MAX_NODES, MAX_PULLS, MAX_PULLS_PER_NODE, SILENT_AFTER, UNTOLD_AFTER},
     timing::phase_durations,
 };

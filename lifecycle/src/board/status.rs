@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::entry::{Entry, Standing};
+use super::{
+    HostStatus,
+    entry::{Entry, Standing},
+};
 use crate::{
     image::{Digest, ImageRef},
     pull::{Eta, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId, Size, Wait},
@@ -107,6 +110,9 @@ pub struct PullStatus {
     pub stalled_since: Option<Timestamp>,
     /// Whether the agent is silent, so that nobody knows how far the pull is now.
     pub stale: bool,
+    /// What else the node did meanwhile; left out while nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostStatus>,
     /// Its layers, base first; left out where they were not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<LayerStatus>>,
@@ -302,6 +308,7 @@ impl PullStatus {
             error_hint: failure.map(|f| f.class.hint()),
             stalled_since,
             stale: entry.standing == Standing::Stale,
+            host: HostStatus::of(&pull.host),
             layers: Some(pull.layers.iter().map(|layer| LayerStatus::of(layer, &pull)).collect()),
         }
     }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     image::Digest,
-    pull::{Ending, ErrorClass, Eta, Failure, Interval, Layer, LayerState, Node, TimingSource},
+    pull::{Ending, ErrorClass, Eta, Failure, Host, Interval, Layer, LayerState, Node, TimingSource},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -50,6 +50,7 @@ fn report_on(name: &str, lease: &str, sequence: u64, fetched: u64) -> Report {
         total_known: true,
         bytes_per_sec: Some(10),
         eta: Eta::within(Duration::from_millis(4_210), Duration::from_millis(6_449), Duration::from_secs(9)),
+        host: Host::default(),
         layers: vec![layer(1000, fetched)],
     };
     Report { node, pull }

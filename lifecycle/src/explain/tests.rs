@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     image::Digest,
-    pull::{Ending, ErrorClass, TimingSource},
+    pull::{Ending, ErrorClass, Host, Percent, Pressure, TimingSource},
 };
 
 const MIB: u64 = 1 << 20;
@@ -43,6 +43,7 @@ fn pull_of(image: &str, phase: Phase, layers: Vec<Layer>) -> Pull {
         total_known: true,
         bytes_per_sec: None,
         eta: None,
+        host: Host::default(),
         layers,
     }
 }
@@ -269,4 +270,37 @@ fn an_estimate_says_as_much_as_is_known() {
     assert_eq!(expected(Eta::within(s(18), s(19), s(21)).expect("in order")), "about 19 s");
     assert_eq!(expected(Eta::within(s(20), s(40), s(65)).expect("in order")), "20 s to 1 m 05 s");
     assert_eq!(expected(Eta::AtLeast(s(40))), "at least 40 s");
+}
+
+fn percent(percent: u64) -> Percent {
+    Percent::new(percent).unwrap()
+}
+
+#[test]
+fn a_node_that_holds_the_pull_up_is_named_behind_the_state() {
+    let mut slow = pull_of("ghcr.io/acme/app:1", Phase::Downloading, vec![layer(GIB, 100 * MIB, LayerState::Downloading)]);
+    let state = plain(&slow, 11);
+    slow.host.disk_busy = Some(percent(97));
+    assert_eq!(plain(&slow, 11), format!("{state} The node's disk is busy 97 % of the time."));
+    slow.host.memory = Some(Pressure { some: percent(40), full: percent(10) });
+    assert_eq!(plain(&slow, 11), format!("{state} The node is short of memory."));
+    (slow.host.network_rate, slow.host.network_limit) = (Some(115_000_000), Some(125_000_000));
+    assert_eq!(plain(&slow, 11), format!("{state} The node's network is full (115 MB/s)."));
+    slow.phase = Phase::Unpacking;
+    assert!(plain(&slow, 11).ends_with("The node is short of memory."), "unpacking needs no network");
+}
+
+#[test]
+fn a_busy_node_that_holds_nothing_up_is_not_blamed() {
+    let mut fine = pull_of("ghcr.io/acme/app:1", Phase::Downloading, vec![layer(GIB, 100 * MIB, LayerState::Downloading)]);
+    let state = plain(&fine, 11);
+    fine.host = Host {
+        network_rate: Some(112_000_000),
+        network_limit: Some(125_000_000),
+        disk_busy: Some(Percent::ALL),
+        io: Some(Pressure { some: percent(9), full: percent(9) }),
+        memory: Some(Pressure { some: percent(90), full: percent(9) }),
+        cpu: Some(Percent::ALL),
+    };
+    assert_eq!(plain(&fine, 11), state, "a disk without waiters may be a fast one");
 }

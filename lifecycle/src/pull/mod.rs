@@ -5,6 +5,7 @@
 
 mod ending;
 mod eta;
+mod host;
 mod id;
 mod layer;
 mod node;
@@ -17,6 +18,7 @@ pub use self::id::{ParsePullIdError, PullId, SpanId};
 pub use self::{
     ending::{Ending, ErrorClass, Failure, Outcome},
     eta::Eta,
+    host::{Host, Percent, Pressure},
     layer::{Interval, Layer, LayerState},
     node::{Node, NodeName, NodeReport, ParseNodeNameError},
     state::{MAX_WAITS, Phase, TimingSource, UnknownWordError, Wait, Waited},
@@ -84,6 +86,8 @@ pub struct Pull {
     pub bytes_per_sec: Option<u64>,
     /// Estimated time to ready; `None` while nothing can be said about it.
     pub eta: Option<Eta>,
+    /// What else the node did meanwhile, as far as known.
+    pub host: Host,
     /// The layers, base first; as far as known.
     pub layers: Vec<Layer>,
 }
@@ -224,6 +228,7 @@ mod tests {
             total_known: true,
             bytes_per_sec: None,
             eta: None,
+            host: Host::default(),
             layers,
         }
     }

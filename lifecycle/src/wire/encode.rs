@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     names,
-    pull::{Ending, Eta, Interval, Layer, MAX_WAITS, Node, NodeReport, Outcome, Pull, Wait, Waited},
+    pull::{Ending, Eta, Host, Interval, Layer, MAX_WAITS, Node, NodeReport, Outcome, Pull, Wait, Waited},
     time::Timestamp,
 };
 
@@ -92,6 +92,7 @@ pub(super) fn pull_record(event: Event, pull: &Pull) -> LogRecord {
             attributes.int(name, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
         }
     }
+    host_attributes(&mut attributes, &pull.host);
     subject_attributes(&mut attributes, pull);
     layer_attributes(&mut attributes, &pull.layers[..pull.layers.len().min(MAX_LAYERS)]);
 
@@ -134,6 +135,24 @@ pub(super) fn ending_attributes(attributes: &mut Attributes, ending: &Ending) {
     if let Outcome::Failed(failure) = &ending.outcome {
         attributes.whole(names::ERROR_TYPE, failure.class.as_str());
         attributes.whole(names::ERROR_MESSAGE, cut(&failure.message, MAX_MESSAGE));
+    }
+}
+
+fn host_attributes(attributes: &mut Attributes, host: &Host) {
+    let bytes = [(names::HOST_NETWORK_RATE, host.network_rate), (names::HOST_NETWORK_LIMIT, host.network_limit)];
+    bytes.into_iter().filter_map(|(name, bytes)| Some((name, bytes?))).for_each(|(name, bytes)| attributes.bytes(name, bytes));
+    let shares = [
+        (names::HOST_DISK_BUSY, host.disk_busy),
+        (names::HOST_IO_SOME, host.io.map(|io| io.some)),
+        (names::HOST_IO_FULL, host.io.map(|io| io.full)),
+        (names::HOST_MEMORY_SOME, host.memory.map(|memory| memory.some)),
+        (names::HOST_MEMORY_FULL, host.memory.map(|memory| memory.full)),
+        (names::HOST_CPU_SOME, host.cpu),
+    ];
+    for (name, share) in shares {
+        if let Some(share) = share {
+            attributes.int(name, share.get().into());
+        }
     }
 }
 

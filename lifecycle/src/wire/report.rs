@@ -14,8 +14,8 @@ use crate::{
     image::{Digest, ImageRef},
     names,
     pull::{
-        Ending, Eta, Failure, Interval, Layer, LayerState, MAX_WAITS, Node, NodeReport, Outcome, Pull, PullId, Report,
-        TimingSource, Wait, Waited,
+        Ending, Eta, Failure, Host, Interval, Layer, LayerState, MAX_WAITS, Node, NodeReport, Outcome, Percent, Pressure, Pull,
+        PullId, Report, TimingSource, Wait, Waited,
     },
     time::Timestamp,
 };
@@ -114,6 +114,7 @@ fn pull(id: PullId, observed_at: Timestamp, attributes: &Attributes<'_>) -> Resu
         total_known: required(names::PULL_TOTAL_KNOWN, attributes.boolean(names::PULL_TOTAL_KNOWN)?)?,
         bytes_per_sec: attributes.bytes(names::PULL_BYTES_PER_SEC)?,
         eta: eta(attributes)?,
+        host: host(attributes)?,
         layers: layers(attributes)?,
     })
 }
@@ -123,6 +124,19 @@ fn eta(attributes: &Attributes<'_>) -> Result<Option<Eta>, Refusal> {
     let time = |name| Ok(attributes.int(name)?.map(Duration::from_nanos));
     let [likely, low, high] = [time(names::PULL_ETA)?, time(names::PULL_ETA_LOW)?, time(names::PULL_ETA_HIGH)?];
     Eta::from_parts(low, likely, high).map_err(|_| Refusal::new(Reason::OutOfRange, names::PULL_ETA))
+}
+
+fn host(attributes: &Attributes<'_>) -> Result<Host, Refusal> {
+    let pressure =
+        |some, full| Ok(attributes.percent(some)?.zip(attributes.percent(full)?).map(|(some, full)| Pressure { some, full }));
+    Ok(Host {
+        network_rate: attributes.bytes(names::HOST_NETWORK_RATE)?,
+        network_limit: attributes.bytes(names::HOST_NETWORK_LIMIT)?,
+        disk_busy: attributes.percent(names::HOST_DISK_BUSY)?,
+        io: pressure(names::HOST_IO_SOME, names::HOST_IO_FULL)?,
+        memory: pressure(names::HOST_MEMORY_SOME, names::HOST_MEMORY_FULL)?,
+        cpu: attributes.percent(names::HOST_CPU_SOME)?,
+    })
 }
 
 /// A name that does not read back as it was written is one of which only registry and repository are known.
@@ -302,6 +316,10 @@ impl<'a> Attributes<'a> {
 
     fn bytes(&self, name: &'static str) -> Result<Option<u64>, Refusal> {
         self.int(name)?.map(|number| plausible(name, number)).transpose()
+    }
+
+    fn percent(&self, name: &'static str) -> Result<Option<Percent>, Refusal> {
+        self.int(name)?.map(|number| Percent::new(number).ok_or(Refusal::new(Reason::OutOfRange, name))).transpose()
     }
 
     fn time(&self, name: &'static str) -> Result<Option<Timestamp>, Refusal> {

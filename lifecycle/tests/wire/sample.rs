@@ -5,8 +5,8 @@ use std::time::Duration;
 use lifecycle::{
     image::{Digest, ImageRef},
     pull::{
-        Ending, ErrorClass, Eta, Failure, Interval, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId,
-        TimingSource, Wait, Waited,
+        Ending, ErrorClass, Eta, Failure, Host, Interval, Layer, LayerState, Node, NodeReport, Outcome, Percent, Phase, Pressure,
+        Pull, PullId, TimingSource, Wait, Waited,
     },
     time::Timestamp,
 };
@@ -66,7 +66,21 @@ pub(crate) fn downloading() -> Pull {
         total_known: true,
         bytes_per_sec: Some(5_000_000),
         eta: Eta::within(Duration::from_millis(900), Duration::from_millis(1_200), Duration::from_millis(2_000)),
+        host: host(),
         layers: vec![base, middle, top],
+    }
+}
+
+/// A node whose disk is what everybody waits for.
+fn host() -> Host {
+    let percent = |percent| Percent::new(percent).unwrap();
+    Host {
+        network_rate: Some(6_200_000),
+        network_limit: Some(125_000_000),
+        disk_busy: Some(percent(97)),
+        io: Some(Pressure { some: percent(31), full: percent(22) }),
+        memory: Some(Pressure { some: percent(1), full: percent(0) }),
+        cpu: Some(percent(3)),
     }
 }
 
@@ -83,6 +97,7 @@ pub(crate) fn started() -> Pull {
         total_known: false,
         bytes_per_sec: None,
         eta: None,
+        host: Host::default(),
         layers: vec![],
         ..downloading()
     }
@@ -170,12 +185,12 @@ pub(crate) fn any_pull() -> impl Strategy<Value = Pull> {
     let waited = (wait(), time()).prop_map(|(wait, until)| Waited { wait, until });
     let state = (select(Phase::ALL.to_vec()), option::of(wait()), vec(waited, 0..4), option::of(ending()));
     let times = (time(), option::of(time()), time());
-    let progress = (any::<bool>(), option::of(0..=1_u64 << 60), option::of(eta()));
+    let progress = (any::<bool>(), option::of(0..=1_u64 << 60), option::of(eta()), any_host());
     (identity, state, times, progress, vec(layer(), 0..6)).prop_map(|(identity, state, times, progress, layers)| {
         let (id, sequence, namespace, image, digest, snapshotter) = identity;
         let (phase, wait, waits, ending) = state;
         let (started_at, resolved_at, observed_at) = times;
-        let (total_known, bytes_per_sec, eta) = progress;
+        let (total_known, bytes_per_sec, eta, host) = progress;
         Pull {
             id,
             sequence,
@@ -193,9 +208,26 @@ pub(crate) fn any_pull() -> impl Strategy<Value = Pull> {
             total_known,
             bytes_per_sec,
             eta,
+            host,
             layers,
         }
     })
+}
+
+fn any_host() -> impl Strategy<Value = Host> {
+    let percent = || (0..=100_u64).prop_map(|percent| Percent::new(percent).unwrap());
+    let pressure = || (percent(), percent()).prop_map(|(some, full)| Pressure { some, full });
+    let network = (option::of(0..=1_u64 << 60), option::of(0..=1_u64 << 60));
+    (network, option::of(percent()), option::of(pressure()), option::of(pressure()), option::of(percent())).prop_map(
+        |((network_rate, network_limit), disk_busy, io, memory, cpu)| Host {
+            network_rate,
+            network_limit,
+            disk_busy,
+            io,
+            memory,
+            cpu,
+        },
+    )
 }
 
 fn id() -> impl Strategy<Value = PullId> {

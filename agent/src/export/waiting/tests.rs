@@ -2,7 +2,7 @@
 
 use lifecycle::{
     image::Digest,
-    pull::{Ending, Interval, Layer, LayerState, Outcome as End, Phase, TimingSource},
+    pull::{Ending, Host, Interval, Layer, LayerState, Outcome as End, Phase, TimingSource},
     time::Timestamp,
 };
 
@@ -37,6 +37,7 @@ pub(in super::super) fn pull(n: u64, sequence: u64, end: Option<End>) -> Pull {
         total_known: false,
         bytes_per_sec: None,
         eta: None,
+        host: Host::default(),
         layers: Vec::new(),
     }
 }

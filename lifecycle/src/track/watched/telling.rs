@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Around, Watched};
-use crate::pull::{Layer, MAX_WAITS, Phase, Pull, Wait, Waited};
+use crate::pull::{Host, Layer, MAX_WAITS, Phase, Pull, Wait, Waited};
 use crate::time::Timestamp;
 use crate::track::experience::Experience;
 use crate::track::layer::{Origin, Track};
@@ -62,6 +62,7 @@ impl Watched {
             total_known,
             bytes_per_sec: rate,
             eta,
+            host: Host::default(),
             layers,
         }
     }
