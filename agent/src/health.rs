@@ -1,4 +1,5 @@
-//! Answers `/healthz` (the process turns) and `/readyz` (containerd answers, or which does not and why) for probes. Nothing else is served here.
+//! Answers `/healthz` (the process turns) and `/readyz` (containerd answers, or which does not and why) for probes, and `/metrics` for
+//! Prometheus. Nothing else is served here; what is measured is the business of [`crate::telemetry`].
 
 use std::{
     convert::Infallible,
@@ -15,6 +16,8 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
 
+use crate::telemetry::{Telemetry, text};
+
 /// Connections at once; further ones wait in the kernel's queue. Probes come one by one.
 const MAX_CONNECTIONS: usize = 8;
 /// A request's headers must have come by then.
@@ -22,11 +25,12 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Memory for one connection's headers, bytes; hyper allows no less.
 const MAX_HEADERS: usize = 8 << 10;
 
-/// Whether the agent can do its work.
-#[derive(Debug, Default)]
+/// Whether the agent can do its work, and what it has measured.
+#[derive(Debug)]
 pub(crate) struct Health {
     /// Whether containerd answers.
     runtime: Mutex<Runtime>,
+    telemetry: Arc<Telemetry>,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +45,11 @@ enum Runtime {
 }
 
 impl Health {
+    /// Of an agent that knows of no containerd yet.
+    pub(crate) fn new(telemetry: Arc<Telemetry>) -> Self {
+        Self { runtime: Mutex::default(), telemetry }
+    }
+
     /// Says why containerd cannot be watched, or nothing if it can.
     pub(crate) fn runtime(&self, problem: Option<String>) {
         *self.runtime.lock().unwrap_or_else(PoisonError::into_inner) = problem.map_or(Runtime::Answers, Runtime::Absent);
@@ -98,14 +107,20 @@ pub(crate) async fn serve(listener: TcpListener, health: Arc<Health>) {
 }
 
 fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>> {
-    let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, "ok\n".to_owned()),
-        (&Method::GET | &Method::HEAD, "/readyz") => health.ready(),
-        (_, "/healthz" | "/readyz") => (StatusCode::METHOD_NOT_ALLOWED, "GET only\n".to_owned()),
-        (_, _) => (StatusCode::NOT_FOUND, "here are /healthz and /readyz\n".to_owned()),
+    let plain = |(status, text): (StatusCode, String)| (status, "text/plain; charset=utf-8", text);
+    let (status, media_type, text) = match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/healthz") => plain((StatusCode::OK, "ok\n".to_owned())),
+        (&Method::GET | &Method::HEAD, "/readyz") => plain(health.ready()),
+        (&Method::GET | &Method::HEAD, "/metrics") => {
+            let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let (media_type, text) = text::write(&health.telemetry, accept);
+            (StatusCode::OK, media_type, text)
+        }
+        (_, "/healthz" | "/readyz" | "/metrics") => plain((StatusCode::METHOD_NOT_ALLOWED, "GET only\n".to_owned())),
+        (_, _) => plain((StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n".to_owned())),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(media_type));
     response
 }

@@ -15,18 +15,25 @@ pub mod config;
 pub mod containerd;
 mod export;
 pub mod health;
+pub mod host;
 pub mod logging;
 mod place;
 mod runtimes;
 mod session;
 pub mod sockets;
+mod telemetry;
 mod voice;
 
-use std::{future::pending, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::net::TcpListener;
 
-use self::{clock::Clock, config::Config, runtimes::Runtimes, voice::Voice};
+use self::{clock::Clock, config::Config, runtimes::Runtimes, telemetry::Telemetry, voice::Voice};
 
 /// How long the last words may take when the agent is told to stop.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -35,15 +42,16 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub async fn run(config: Config, probes: Option<TcpListener>, shutdown: impl Future<Output = ()>) {
     let mut clock = Clock::start();
     let version = env!("CARGO_PKG_VERSION");
-    let mut runtimes = Runtimes::new(&config, version, clock.now(false));
-    let voice = Voice::new(&config.node, &config.routes);
+    let telemetry = Arc::new(Telemetry::new(clock.now(false), Instant::now()));
+    let mut runtimes = Runtimes::new(&config, version, &telemetry, clock.now(false));
+    let voice = Voice::new(&config, Arc::clone(&telemetry));
     let outbox = Arc::clone(&voice.outbox);
     let receivers: Vec<_> = config.routes.iter().map(|route| route.endpoint.origin()).collect();
     tracing::info!(?receivers, node = %config.node.name, version, "sending");
     if let Some(listener) = probes {
         tokio::spawn(health::serve(listener, Arc::clone(&voice.health)));
     }
-    let deliveries = export::start(&config.routes, &outbox, voice.speaker(), version);
+    let deliveries = export::start(&config.routes, &outbox, voice.speaker(), version, &telemetry);
     let mut shutdown = pin!(shutdown);
     loop {
         let now = clock.now(runtimes.is_active());

@@ -134,6 +134,7 @@ impl Place {
     pub(crate) fn lost(&mut self, problem: String) {
         let Link::Up { since, .. } = self.link else { return };
         tracing::warn!(socket = %self.door.socket.display(), problem, "lost containerd");
+        self.door.telemetry.lost_runtime();
         if since.elapsed() >= WORTH {
             self.attempts = 0;
             self.open();

@@ -10,7 +10,7 @@
 //! its own when it is found again through another socket. How a place stands is [`crate::place`]'s business; what the node says of itself
 //! for all of them is made in [`crate::chorus`].
 
-use std::{collections::VecDeque, future::pending, time::Duration};
+use std::{collections::VecDeque, future::pending, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::future::{FutureExt as _, select_all};
 use lifecycle::{
@@ -25,6 +25,7 @@ use crate::{
     containerd::{Absence, Change, Folders},
     place::{Link, Place, Step},
     session::{Door, IDLE_UNWATCHED, Session},
+    telemetry::Telemetry,
     voice::Voice,
 };
 
@@ -71,13 +72,14 @@ pub(crate) enum Turn {
 
 impl Runtimes {
     /// Nothing is known yet; every socket is tried at once.
-    pub(crate) fn new(config: &Config, version: &'static str, now: Timestamp) -> Self {
+    pub(crate) fn new(config: &Config, version: &'static str, telemetry: &Arc<Telemetry>, now: Timestamp) -> Self {
         let pace = Pace { idle: IDLE_UNWATCHED, active: config.interval / 2 };
         let mut folders = Folders::new().inspect_err(|error| tracing::warn!(%error, "folders of sockets cannot be watched")).ok();
-        let place = |socket: &std::path::PathBuf| {
+        let place = |socket: &PathBuf| {
             let awaited = folders.as_mut().is_some_and(|folders| folders.await_socket(socket));
             let (selection, host_root) = (config.selection.clone(), config.host_root.clone());
-            Place::new(Door { socket: socket.clone(), selection, host_root }, awaited)
+            let telemetry = Arc::clone(telemetry);
+            Place::new(Door { socket: socket.clone(), selection, host_root, telemetry }, awaited)
         };
         let places = config.sockets.iter().map(place).collect();
         let known = vec![Known::new(&config.node, version, pace)];
@@ -145,6 +147,7 @@ impl Runtimes {
             });
             match session {
                 Some(session) => {
+                    session.take_root().iter().for_each(|root| voice.look_at_disk_of(root));
                     session.carry(&mut known.questions, &known.tracker, now);
                     known.tracker.set_idle_pace(session.idle_pace());
                 }

@@ -9,7 +9,8 @@ use std::{
     future::pending,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
@@ -21,6 +22,7 @@ use lifecycle::{
 use crate::{
     containerd::{Absence, Client, Events, Heard, Selection, Stir},
     sockets,
+    telemetry::Telemetry,
 };
 
 /// Questions that are on their way to containerd at the same time.
@@ -43,11 +45,15 @@ pub(crate) struct Door {
     pub(crate) selection: Selection,
     /// Where the files of the host are seen.
     pub(crate) host_root: PathBuf,
+    pub(crate) telemetry: Arc<Telemetry>,
 }
 
 /// A connection to containerd and everything that hangs on it.
 pub(crate) struct Session {
     client: Client,
+    telemetry: Arc<Telemetry>,
+    /// Where containerd keeps its data, until somebody has taken note of it.
+    root: Option<PathBuf>,
     /// Device and number of the socket when it was opened.
     inode: Option<(u64, u64)>,
     /// Who answers, for people.
@@ -81,14 +87,12 @@ impl Session {
 
     async fn enter(door: Door) -> Result<(Self, Runtime), Absence> {
         let inode = inode(&door.socket);
-        let (client, runtime) = Client::connect(&door.socket).await?;
+        let (client, runtime) = Client::connect(&door.socket, Arc::clone(&door.telemetry)).await?;
         let told = |status: tonic::Status| Absence::Silent(status.message().to_owned());
         let namespaces = client.namespaces(&door.selection).await.map_err(told)?;
-        let stir = match client.root().await.map_err(told)? {
-            Some(root) => {
-                let root = sockets::below(&door.host_root, &root);
-                Stir::watch(&root).map_err(|error| format!("{}: {error}", root.display()))
-            }
+        let root = client.root().await.map_err(told)?.map(|root| sockets::below(&door.host_root, &root));
+        let stir = match &root {
+            Some(root) => Stir::watch(root).map_err(|error| format!("{}: {error}", root.display())),
             None => Err("containerd does not say where it keeps its data".to_owned()),
         };
         client.survey(&namespaces, &BTreeSet::new(), false, Timestamp::EPOCH).await.map_err(told)?;
@@ -99,6 +103,8 @@ impl Session {
         let session = Self {
             events: client.events(door.selection.clone()),
             client,
+            telemetry: door.telemetry,
+            root,
             inode,
             about: format!("containerd {}, uuid {}", runtime.version, runtime.uuid),
             stir: stir.ok().map(|(stir, _)| stir),
@@ -130,6 +136,11 @@ impl Session {
         if self.stir.is_some() { IDLE_WATCHED } else { IDLE_UNWATCHED }
     }
 
+    /// Where containerd keeps its data; said once.
+    pub(crate) const fn take_root(&mut self) -> Option<PathBuf> {
+        self.root.take()
+    }
+
     /// Sends as many questions as may be on their way.
     pub(crate) fn carry(&mut self, questions: &mut VecDeque<Question>, tracker: &Tracker, now: Timestamp) {
         while self.inquiries.len() < MAX_INQUIRIES
@@ -140,7 +151,7 @@ impl Session {
     }
 
     fn ask(&mut self, question: Question, tracker: &Tracker, now: Timestamp) {
-        let client = self.client.clone();
+        let (client, telemetry) = (self.client.clone(), Arc::clone(&self.telemetry));
         let inquiry = match question {
             Question::Survey { ingests } => {
                 let (known, selection, dull) = (self.namespaces.clone(), self.selection.clone(), tracker.dull());
@@ -149,6 +160,7 @@ impl Session {
                     self.list_at = now + LIST_NAMESPACES;
                 }
                 async move {
+                    let begin = Instant::now();
                     let namespaces = if list { client.namespaces(&selection).await } else { Ok(known) };
                     let survey = match namespaces {
                         Ok(namespaces) => {
@@ -156,6 +168,7 @@ impl Session {
                         }
                         Err(status) => Err(status),
                     };
+                    telemetry.surveyed(begin.elapsed());
                     match survey {
                         Ok((survey, namespaces)) => Reply::Surveyed(Seen::Survey(survey), namespaces),
                         Err(status) => Reply::Broken(status.message().to_owned()),
@@ -182,7 +195,10 @@ impl Session {
         };
         tokio::select! {
             heard = self.events.next() => match heard {
-                Some(Heard::Seen(seen)) => Ok(Some(seen)),
+                Some(Heard::Seen(seen)) => {
+                    self.telemetry.heard();
+                    Ok(Some(seen))
+                }
                 Some(Heard::Namespaces) => {
                     self.list_at = Timestamp::EPOCH;
                     Ok(Some(Seen::Stirred))

@@ -12,6 +12,7 @@ mod source {
     mod conduct;
     mod endings;
     mod layers;
+    mod numbers;
     mod sharing;
     mod sink;
     mod sockets;

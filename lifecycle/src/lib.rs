@@ -13,6 +13,7 @@
 pub mod board;
 pub mod explain;
 pub mod image;
+pub mod measure;
 pub mod names;
 pub mod pull;
 pub mod time;

@@ -20,6 +20,14 @@ pub enum Kind {
     Counter,
     /// Prometheus metric of the collector: a distribution.
     Histogram,
+    /// OTLP metric of the agent: a value that goes up and down. On its `/metrics` under [`Entry::prometheus`].
+    AgentGauge,
+    /// OTLP metric of the agent: a value that only grows.
+    AgentCounter,
+    /// OTLP metric of the agent: a distribution.
+    AgentHistogram,
+    /// Prometheus metric of the agent's process, on its `/metrics` only; named by Prometheus' conventions.
+    Process,
 }
 
 impl Kind {
@@ -30,15 +38,16 @@ impl Kind {
             Self::Attribute => "attribute",
             Self::Event => "event",
             Self::Span => "span",
-            Self::Gauge => "gauge",
-            Self::Counter => "counter",
-            Self::Histogram => "histogram",
+            Self::Gauge | Self::AgentGauge => "gauge",
+            Self::Counter | Self::AgentCounter => "counter",
+            Self::Process => "process metric",
+            Self::Histogram | Self::AgentHistogram => "histogram",
         }
     }
 }
 
 /// One row of the vocabulary.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The name as it stands on the wire or on `/metrics`.
     pub name: &'static str,
@@ -50,6 +59,35 @@ pub struct Entry {
     pub labels: &'static [&'static str],
     /// One sentence for the operator.
     pub help: &'static str,
+}
+
+impl Entry {
+    /// The row of a name.
+    pub fn of(name: &str) -> Option<&'static Self> {
+        TABLE.iter().find(|entry| entry.name == name)
+    }
+
+    /// The name on a `/metrics`: that of an OTLP metric follows from its name, kind and unit by OpenTelemetry's rules for Prometheus.
+    pub fn prometheus(&self) -> String {
+        let unit = match self.unit {
+            "s" => "_seconds",
+            "By" => "_bytes",
+            _ => "",
+        };
+        let name = self.name.replace('.', "_");
+        match self.kind {
+            Kind::AgentGauge | Kind::AgentHistogram => name + unit,
+            Kind::AgentCounter => name + unit + "_total",
+            Kind::Resource
+            | Kind::Attribute
+            | Kind::Event
+            | Kind::Span
+            | Kind::Gauge
+            | Kind::Counter
+            | Kind::Histogram
+            | Kind::Process => name,
+        }
+    }
 }
 
 macro_rules! vocabulary {
@@ -163,6 +201,34 @@ vocabulary! {
     AGENT_DROPPED_PROGRESS = Attribute "pulltrace.agent.dropped.progress" "int" [] "Progress reports that could not be delivered and were dropped.";
     AGENT_DROPPED_OUTCOMES = Attribute "pulltrace.agent.dropped.outcomes" "int" [] "Outcomes that were dropped because memory was used up.";
 
+    // what the agent measures
+    AGENT_METRIC_PULLS = AgentHistogram "pulltrace.image.pull.duration" "s" ["pulltrace.pull.outcome", "server.address", "pulltrace.pull.cache", "error.type"] "Duration of pulls that ended on this node; their number is its count.";
+    AGENT_METRIC_ACTIVE = AgentGauge "pulltrace.image.pull.active" "{pull}" [] "Pulls that run on this node now.";
+    AGENT_METRIC_IO = AgentCounter "pulltrace.layer.download.io" "By" ["server.address", "pulltrace.layer.source"] "Compressed bytes of pulls that ended: from the registry, or from the node's cache.";
+    AGENT_METRIC_DOWNLOAD = AgentHistogram "pulltrace.layer.download.duration" "s" ["server.address"] "Time from opening a layer's download to its commit.";
+    AGENT_METRIC_UNPACK = AgentHistogram "pulltrace.layer.unpack.duration" "s" ["pulltrace.snapshotter.name"] "Time from the start of unpacking a layer to its snapshot's commit.";
+    AGENT_METRIC_REACHABLE = AgentGauge "pulltrace.agent.runtime.reachable" "" [] "1 if every runtime of the node that was found answers the agent, else 0.";
+    AGENT_METRIC_RECONNECTS = AgentCounter "pulltrace.agent.reconnects" "{reconnect}" [] "Connections to the runtime that were lost and are made anew.";
+    AGENT_METRIC_SURVEYS = AgentHistogram "pulltrace.agent.survey.duration" "s" [] "Time that a complete look at the runtime took; how many there were is its count.";
+    AGENT_METRIC_CALLS = AgentCounter "pulltrace.agent.runtime.calls" "{call}" ["rpc.method"] "Calls to the runtime.";
+    AGENT_METRIC_CALL_ERRORS = AgentCounter "pulltrace.agent.runtime.errors" "{call}" ["rpc.method", "error.type"] "Calls that the runtime did not answer, or with an error.";
+    AGENT_METRIC_EVENTS = AgentCounter "pulltrace.agent.events" "{event}" [] "Events of the runtime that say something about pulls.";
+    AGENT_METRIC_EXPORTS = AgentCounter "pulltrace.agent.exports" "{request}" ["pulltrace.signal", "pulltrace.export.result"] "OTLP requests by what became of them: accepted, rejected (in part or whole), retried, or unsupported.";
+    AGENT_METRIC_DROPPED = AgentCounter "pulltrace.agent.dropped" "{report}" ["pulltrace.report.kind"] "Reports that were given up: progress or outcome.";
+    AGENT_METRIC_QUEUE = AgentGauge "pulltrace.agent.queue.size" "By" [] "Memory of reports that wait to be delivered.";
+    PROCESS_CPU = Process "process_cpu_seconds_total" "s" [] "Processor time that the agent used.";
+    PROCESS_MEMORY = Process "process_resident_memory_bytes" "By" [] "Memory that the agent occupies.";
+    PROCESS_FDS = Process "process_open_fds" "{fd}" [] "Files and connections that the agent has open.";
+    PROCESS_START = Process "process_start_time_seconds" "s" [] "When the agent was started, since the Unix epoch.";
+
+    // attributes of these
+    LAYER_SOURCE = Attribute "pulltrace.layer.source" "string" [] "registry or cache: where bytes came from.";
+    RPC_METHOD = Attribute "rpc.method" "string" [] "Method of the runtime, `Leases/List`.";
+    SIGNAL = Attribute "pulltrace.signal" "string" [] "logs, traces or metrics.";
+    EXPORT_RESULT = Attribute "pulltrace.export.result" "string" [] "accepted, rejected, retried or unsupported.";
+    REPORT_KIND = Attribute "pulltrace.report.kind" "string" [] "progress or outcome.";
+    METRIC_OVERFLOW = Attribute "otel.metric.overflow" "boolean" [] "Stands instead of all labels on the series of those beyond the bound.";
+
     // the collector's /metrics
     METRIC_ACTIVE = Gauge "pulltrace_pulls_active" "{pull}" [] "Pulls that run now.";
     METRIC_IN_PHASE = Gauge "pulltrace_pulls_in_phase" "{pull}" ["phase"] "Pulls that run now, by phase.";
@@ -209,9 +275,21 @@ mod tests {
                 Kind::Counter => assert!(entry.name.ends_with("_total"), "{}", entry.name),
                 Kind::Histogram => assert!(entry.name.ends_with("_seconds") && entry.unit == "s", "{}", entry.name),
                 Kind::Gauge => assert!(!entry.name.ends_with("_total"), "{}", entry.name),
+                Kind::AgentGauge | Kind::AgentCounter => assert!(!entry.name.ends_with("total"), "{}", entry.name),
+                Kind::AgentHistogram => assert!(entry.name.ends_with(".duration") && entry.unit == "s", "{}", entry.name),
+                Kind::Process => assert!(entry.labels.is_empty(), "{}", entry.name),
                 Kind::Resource | Kind::Attribute | Kind::Event | Kind::Span => assert!(entry.labels.is_empty(), "{}", entry.name),
             }
         }
+    }
+
+    #[test]
+    fn what_the_agent_measures_has_a_name_on_metrics_too() {
+        let name = |name| Entry::of(name).map(Entry::prometheus);
+        assert_eq!(name(AGENT_METRIC_PULLS).as_deref(), Some("pulltrace_image_pull_duration_seconds"));
+        assert_eq!(name(AGENT_METRIC_IO).as_deref(), Some("pulltrace_layer_download_io_bytes_total"));
+        assert_eq!(name(AGENT_METRIC_ACTIVE).as_deref(), Some("pulltrace_image_pull_active"));
+        assert_eq!(name(PROCESS_CPU).as_deref(), Some("process_cpu_seconds_total"));
     }
 
     #[test]

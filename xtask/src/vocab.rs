@@ -30,12 +30,20 @@ const SPOKEN: [&str; 10] = [
 ];
 
 /// The reference page: title, introduction and what belongs there.
-const SECTIONS: [(&str, &str, &[Kind]); 5] = [
+const SECTIONS: [(&str, &str, &[Kind]); 7] = [
     ("Resource attributes", "On everything the agent sends.", &[Kind::Resource]),
     ("Log records", "The `event_name` of the agent's log records.", &[Kind::Event]),
     ("Spans", "One trace per pull, sent once, when the pull has ended.", &[Kind::Span]),
     ("Attributes", "Of log records and spans.", &[Kind::Attribute]),
-    ("Metrics", "On the collector's `/metrics`.", &[Kind::Gauge, Kind::Counter, Kind::Histogram]),
+    (
+        "Metrics of the agent",
+        "Sent by OTLP after something has changed, at most once a minute, and on the agent's `/metrics`. There dots are underscores and the unit\n\
+         (`_seconds`, `_bytes`) and `_total` of counters stand behind the name: `pulltrace_image_pull_duration_seconds`. Registries beyond the first\n\
+         20 are `_OTHER`; series beyond 200 of one metric are one, with `otel.metric.overflow`.",
+        &[Kind::AgentGauge, Kind::AgentCounter, Kind::AgentHistogram],
+    ),
+    ("Metrics of the agent's process", "On its `/metrics` only.", &[Kind::Process]),
+    ("Metrics of the collector", "On its `/metrics`.", &[Kind::Gauge, Kind::Counter, Kind::Histogram]),
 ];
 
 /// What the endings of a histogram's time series are.
@@ -121,9 +129,12 @@ fn names(text: &str) -> BTreeSet<String> {
 fn is_known(name: &str, table: &[Entry]) -> bool {
     let prefix = name.ends_with(['_', '.']);
     table.iter().any(|entry| {
-        entry.name == name
-            || (prefix && entry.name.starts_with(name))
-            || (entry.kind == Kind::Histogram && name.strip_prefix(entry.name).is_some_and(|series| SERIES.contains(&series)))
+        let histogram = matches!(entry.kind, Kind::Histogram | Kind::AgentHistogram);
+        [entry.name, &entry.prometheus()].into_iter().any(|known| {
+            known == name
+                || (prefix && known.starts_with(name))
+                || (histogram && name.strip_prefix(known).is_some_and(|series| SERIES.contains(&series)))
+        })
     })
 }
 

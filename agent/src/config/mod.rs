@@ -10,7 +10,10 @@ use std::{
 };
 
 use clap::{CommandFactory as _, Parser};
-use lifecycle::pull::{Node, NodeName};
+use lifecycle::{
+    pull::{Node, NodeName},
+    wire::Signal,
+};
 use thiserror::Error;
 
 pub use self::otlp::{OtlpArgs, Route, Secret};
@@ -65,7 +68,13 @@ pub struct Args {
     /// Where to send it.
     #[command(flatten)]
     pub otlp: OtlpArgs,
-    /// Address that answers /healthz and /readyz, or `off`; :9091, if it is free, unless given.
+    /// Where the agent's metrics go: otlp (where everything goes), or none. They stand on /metrics too.
+    #[arg(long, env = "OTEL_METRICS_EXPORTER", default_value = "otlp")]
+    pub metrics_exporter: String,
+    /// Whether to tell with every pull how busy the node's network and disk are and how short it is of memory: auto (what can be read), off.
+    #[arg(long, env = "PULLTRACE_HOST_FACTS", default_value = "auto")]
+    pub host_facts: String,
+    /// Address that answers /healthz, /readyz and /metrics, or `off`; :9091, if it is free, unless given.
     #[arg(long, env = "PULLTRACE_METRICS_ADDR")]
     pub metrics_addr: Option<String>,
     /// What to log: error, warn, info, debug, trace, or a filter like `agent=debug`.
@@ -93,6 +102,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Where to answer probes.
     pub probes: Address,
+    /// Whether facts about the host are told with pulls.
+    pub host_facts: bool,
 }
 
 /// An address to listen on, if any.
@@ -123,7 +134,10 @@ impl Args {
     pub fn check(self, host_name: Option<String>) -> Result<Config, InvalidError> {
         let name = self.node_name.clone().or(host_name).unwrap_or_default();
         let name: NodeName = name.trim().parse().map_err(|e| invalid("PULLTRACE_NODE_NAME", name.trim(), e))?;
-        let routes = self.otlp.routes()?;
+        let mut routes = self.otlp.routes()?;
+        if !switch("OTEL_METRICS_EXPORTER", &self.metrics_exporter, ["otlp", "none"])? {
+            routes.iter_mut().for_each(|route| route.signals.retain(|signal| *signal != Signal::Metrics));
+        }
         if !self.host_root.is_absolute() {
             return Err(invalid("PULLTRACE_HOST_ROOT", &self.host_root.display().to_string(), "an absolute path is allowed"));
         }
@@ -148,6 +162,7 @@ impl Args {
             interval: interval(&self.report_interval)
                 .map_err(|e| invalid("PULLTRACE_REPORT_INTERVAL", &self.report_interval, e))?,
             routes,
+            host_facts: switch("PULLTRACE_HOST_FACTS", &self.host_facts, ["auto", "off"])?,
             probes: match &self.metrics_addr {
                 None => Address::Usual,
                 Some(given) => address(given).map_err(|e| invalid("PULLTRACE_METRICS_ADDR", given, e))?,
@@ -165,6 +180,15 @@ pub fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
 
 fn invalid(variable: &'static str, value: &str, problem: impl ToString) -> InvalidError {
     InvalidError { variable, value: value.to_owned(), problem: format!("cannot be used: {}", problem.to_string()) }
+}
+
+/// One of two words; the first is yes.
+fn switch(variable: &'static str, value: &str, [yes, no]: [&str; 2]) -> Result<bool, InvalidError> {
+    match value.trim() {
+        word if word == yes => Ok(true),
+        word if word == no => Ok(false),
+        _ => Err(invalid(variable, value, format!("{yes} or {no} are allowed"))),
+    }
 }
 
 /// containerd's identifiers (`containerd` pkg/identifiers).
@@ -221,8 +245,19 @@ mod tests {
         assert!(message(&["--containerd-socket", "/a,b"]).contains("PULLTRACE_CONTAINERD_SOCKET=\"b\""));
         assert!(message(&["--host-root", "host"]).contains("PULLTRACE_HOST_ROOT=\"host\""));
         assert!(message(&["--containerd-namespaces", "a b"]).contains("PULLTRACE_CONTAINERD_NAMESPACES=\"a b\""));
+        assert!(message(&["--metrics-exporter", "prometheus"]).contains("OTEL_METRICS_EXPORTER=\"prometheus\""));
+        assert!(message(&["--host-facts", "on"]).contains("auto or off are allowed"));
         let named = Args { node_name: Some("a b".into()), ..args(&[]) };
         assert!(named.check(None).expect_err("invalid").to_string().contains("PULLTRACE_NODE_NAME=\"a b\""));
+    }
+
+    #[test]
+    fn metrics_go_nowhere_if_nobody_wants_them() {
+        let metrics = |word| {
+            let config = args(&["--metrics-exporter", word]).check(None).expect("valid");
+            config.routes.iter().any(|route| route.signals.contains(&Signal::Metrics))
+        };
+        assert_eq!(["otlp", "none"].map(metrics), [true, false]);
     }
 
     #[test]

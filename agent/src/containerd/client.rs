@@ -6,6 +6,7 @@ use std::{
     future::ready,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -33,10 +34,11 @@ use tokio::net::UnixStream;
 use tonic::{
     Code, Request, Status,
     metadata::{MetadataMap, MetadataValue},
-    transport::{Channel, Endpoint},
+    transport::Endpoint,
 };
 
-use super::{Absence, translate};
+use super::{Absence, counted::Counted, translate};
+use crate::telemetry::Telemetry;
 
 /// No call to containerd may take longer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -95,15 +97,15 @@ pub enum Heard {
 /// A connection to one containerd.
 #[derive(Clone, Debug)]
 pub struct Client {
-    channel: Channel,
+    channel: Counted,
 }
 
 impl Client {
-    /// Connects and asks who is there.
+    /// Connects and asks who is there. Calls are counted there.
     ///
     /// # Errors
     /// When nothing usable is at the socket.
-    pub async fn connect(socket: &Path) -> Result<(Self, Runtime), Absence> {
+    pub(crate) async fn connect(socket: &Path, telemetry: Arc<Telemetry>) -> Result<(Self, Runtime), Absence> {
         let path = socket.to_owned();
         // Looked at first, because the transport would only say "transport error".
         drop(UnixStream::connect(&path).await.map_err(|error| Absence::of_socket(&error))?);
@@ -115,7 +117,7 @@ impl Client {
             }))
             .await
             .map_err(|error| Absence::of_channel(&error))?;
-        let client = Self { channel };
+        let client = Self { channel: Counted::new(channel, telemetry) };
         let runtime = client.runtime(socket).await.map_err(|status| Absence::of_call(&status))?;
         Ok((client, runtime))
     }

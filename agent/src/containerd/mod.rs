@@ -11,6 +11,7 @@
 
 mod absence;
 mod client;
+mod counted;
 mod folders;
 #[cfg(feature = "simulated")]
 pub mod simulated;

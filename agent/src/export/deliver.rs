@@ -27,6 +27,7 @@ use super::{
     Outbox,
     waiting::{Batch, Item, Settled},
 };
+use crate::telemetry::Telemetry;
 
 /// Longest request that is sent while it can be halved, bytes: receivers take 4 MiB unless they are told otherwise.
 const MAX_REQUEST: usize = 4_000_000;
@@ -40,6 +41,7 @@ pub(super) struct Delivery<N> {
     /// Who speaks.
     pub(super) node: N,
     pub(super) agent_version: &'static str,
+    pub(super) telemetry: Arc<Telemetry>,
 }
 
 /// What an answer means for what was sent.
@@ -56,6 +58,7 @@ impl<N: Fn() -> Node> Delivery<N> {
     pub(super) async fn run(self) {
         let mut backoff = Backoff::default();
         loop {
+            self.outbox.count(&self.telemetry);
             let node = (self.node)();
             let Some(batch) = self.outbox.take(self.lane, &node) else {
                 self.outbox.filled[self.lane].notified().await;
@@ -151,7 +154,9 @@ impl<N: Fn() -> Node> Delivery<N> {
     }
 
     async fn request(&self, request: Vec<u8>) -> Verdict {
-        match self.client.send(self.signal, Bytes::from(request)).await {
+        let answer = self.client.send(self.signal, Bytes::from(request)).await;
+        self.telemetry.answered(self.signal, &answer);
+        match answer {
             Ok(sent) => {
                 if sent.rejected > 0 {
                     tracing::warn!(rejected = sent.rejected, message = sent.message, "the receiver rejected a part");

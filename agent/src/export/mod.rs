@@ -25,7 +25,10 @@ use self::{
     deliver::Delivery,
     waiting::{Batch, Settled, Waiting},
 };
-use crate::config::Route;
+use crate::{
+    config::Route,
+    telemetry::{self, Telemetry},
+};
 
 /// What waits to be delivered. Shared between the loop that fills it and the tasks that empty it.
 #[derive(Debug)]
@@ -73,6 +76,12 @@ impl Outbox {
         }
     }
 
+    /// Tells what was given up and how much waits.
+    fn count(&self, telemetry: &Telemetry) {
+        let (progress, outcomes, bytes) = self.lock().measure();
+        telemetry.queue(progress, outcomes, bytes);
+    }
+
     fn take(&self, lane: usize, node: &Node) -> Option<Batch> {
         self.lock().take(lane, node)
     }
@@ -93,12 +102,17 @@ pub(crate) fn start(
     outbox: &Arc<Outbox>,
     node: impl Fn() -> Node + Clone + Send + Sync + 'static,
     agent_version: &'static str,
+    telemetry: &Arc<Telemetry>,
 ) -> JoinSet<()> {
     let clients: Vec<_> = routes.iter().map(|route| Arc::new(Client::new(route.endpoint.clone()))).collect();
     let mut tasks = JoinSet::new();
     for (lane, (route, signal)) in lanes(routes).enumerate() {
-        let (outbox, client) = (Arc::clone(outbox), Arc::clone(&clients[route]));
-        tasks.spawn(Delivery { outbox, lane, signal, client, node: node.clone(), agent_version }.run());
+        let (outbox, client, telemetry) = (Arc::clone(outbox), Arc::clone(&clients[route]), Arc::clone(telemetry));
+        tasks.spawn(Delivery { outbox, lane, signal, client, node: node.clone(), agent_version, telemetry }.run());
+    }
+    let measured = routes.iter().zip(clients).filter(|(route, _)| route.signals.contains(&Signal::Metrics));
+    for (_, client) in measured {
+        tasks.spawn(telemetry::deliver::deliver(Arc::clone(telemetry), client, node.clone(), agent_version));
     }
     tasks
 }

@@ -98,7 +98,8 @@ fn route(endpoint: Endpoint, signals: &[Signal]) -> Route {
 
 fn begin(routes: &[Route]) -> (Arc<Outbox>, JoinSet<()>) {
     let outbox = Arc::new(Outbox::new(routes));
-    let tasks = start(routes, &outbox, node, "0.1.0");
+    let telemetry = Arc::new(Telemetry::new(lifecycle::time::Timestamp::EPOCH, std::time::Instant::now()));
+    let tasks = start(routes, &outbox, node, "0.1.0", &telemetry);
     (outbox, tasks)
 }
 

@@ -183,6 +183,13 @@ impl Waiting {
         }
     }
 
+    /// Progress and outcomes that were given up by all lanes since the start, and the bytes of what waits.
+    pub(super) fn measure(&self) -> (u64, u64, usize) {
+        let sum = |of: fn(&Lane) -> u64| self.lanes.iter().map(of).sum();
+        let running = self.lanes.iter().flat_map(|lane| lane.running.values()).map(|(_, pull)| weight(pull));
+        (sum(|lane| lane.dropped_progress), sum(|lane| lane.dropped_outcomes), self.bytes + running.sum::<usize>())
+    }
+
     fn forget_oldest(&mut self) {
         if let Some(outcome) = self.outcomes.pop_front() {
             self.bytes -= outcome.cost();

@@ -27,6 +27,8 @@ pub(super) struct Heard {
     pub(super) nodes: Vec<NodeReport>,
     /// Spans, those of one trace in one request together.
     pub(super) traces: Vec<Vec<Value>>,
+    /// Requests with metrics.
+    pub(super) metrics: Vec<Value>,
 }
 
 /// The receiver; it ends when this is dropped.
@@ -62,6 +64,9 @@ impl Heard {
                 Said::Pull(report) => self.pulls.push(report.pull),
                 Said::Node(report) => self.nodes.push(report),
             }
+        }
+        if signal == Signal::Metrics {
+            self.metrics.push(wire::to_json(signal, request).unwrap());
         }
         if signal == Signal::Traces {
             let request = wire::to_json(signal, request).unwrap();

@@ -149,6 +149,7 @@ pub(super) async fn play_in(scenario: Scenario, personality: Personality, watch:
 /// What the agent runs with: these sockets, and this receiver.
 pub(super) fn config(sockets: Vec<PathBuf>, sink: &Sink) -> Config {
     Config {
+        host_facts: true,
         node: Node {
             name: "worker-1".parse().unwrap(),
             uid: UID.to_owned(),

@@ -1,5 +1,5 @@
-//! What an agent says, as bytes of an `ExportLogsServiceRequest` or `ExportTraceServiceRequest`: the state of pulls, its heartbeat, and the
-//! trace of a pull that ended. Its mirror is the private module `report`.
+//! What an agent says, as bytes of an export request: the state of pulls and its heartbeat as logs, the trace of a pull that ended, and
+//! what it measured. The mirror of the logs is the private module `report`.
 
 use opentelemetry_proto::tonic::{
     collector::logs::v1::ExportLogsServiceRequest,
@@ -8,12 +8,12 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 
-pub use super::span::spans;
 use super::{
     Event, MAX_BYTES, MAX_LAYERS, MAX_MESSAGE, SCHEMA_URL,
     attribute::{Attributes, cut, resource, scope},
     root_span,
 };
+pub use super::{metric::metrics, span::spans};
 use crate::{
     names,
     pull::{Ending, Eta, Host, Interval, Layer, MAX_WAITS, Node, NodeReport, Outcome, Pull, Wait, Waited},

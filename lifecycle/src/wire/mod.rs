@@ -13,6 +13,7 @@ mod compact;
 mod decode;
 pub mod encode;
 mod json;
+mod metric;
 mod reject;
 mod report;
 mod schema;

@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
+use lifecycle::measure::Metric;
 use lifecycle::wire::{self, Event, Signal, encode};
 use serde_json::Value;
 
-use super::sample::{VERSION, downloading, failed, heartbeat, node, ready, started, waiting};
+use super::sample::{VERSION, at, downloading, failed, heartbeat, measured, node, ready, started, waiting};
 
 /// Widest line of a golden file that is not broken up.
 const WIDTH: usize = 150;
@@ -96,6 +97,15 @@ fn a_pull_that_failed() {
 #[test]
 fn the_heartbeat_of_a_node() {
     shows("node.json", Signal::Logs, &encode::node(&heartbeat()));
+}
+
+#[test]
+fn what_a_node_measured() {
+    let metrics = measured();
+    shows("metrics.json", Signal::Metrics, &encode::metrics(&node(), VERSION, at(0), at(60_000), &metrics));
+    let empty = Metric { series: vec![], ..metrics[0].clone() };
+    let one = encode::metrics(&node(), VERSION, at(0), at(1), &[empty, metrics[1].clone()]);
+    assert_eq!(wire::decode(Signal::Metrics, &one).unwrap().accepted, 1, "a metric without a series is left out");
 }
 
 #[test]

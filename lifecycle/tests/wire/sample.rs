@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use lifecycle::{
     image::{Digest, ImageRef},
+    measure::{Example, Measured, Metric, Series, Spread},
+    names::{self, Entry},
     pull::{
         Ending, ErrorClass, Eta, Failure, Host, Interval, Layer, LayerState, Node, NodeReport, Outcome, Percent, Phase, Pressure,
         Pull, PullId, TimingSource, Wait, Waited,
@@ -177,6 +179,21 @@ pub(crate) fn any_heartbeat() -> impl Strategy<Value = NodeReport> {
             dropped_outcomes,
         },
     )
+}
+
+/// What a node that has pulled two images may have measured.
+pub(crate) fn measured() -> Vec<Metric> {
+    let metric = |name, series| Metric { entry: Entry::of(name).unwrap(), series };
+    let mut spread = Spread::new(&[1.0, 10.0]);
+    [4.0, 11.5].into_iter().for_each(|seconds| spread.add(seconds));
+    spread.example = Some(Example { trace: downloading().id, value: 4.0, at: at(4_000) });
+    let labels = vec![(names::PULL_OUTCOME, "ready".to_owned()), (names::SERVER_ADDRESS, "docker.io".to_owned())];
+    let overflow = vec![(names::METRIC_OVERFLOW, "true".to_owned())];
+    vec![
+        metric(names::AGENT_METRIC_PULLS, vec![Series { labels, value: Measured::Spread(spread) }]),
+        metric(names::AGENT_METRIC_IO, vec![Series { labels: overflow, value: Measured::Count(9_000_000) }]),
+        metric(names::AGENT_METRIC_ACTIVE, vec![Series { labels: vec![], value: Measured::Level(2) }]),
+    ]
 }
 
 /// Any pull within the bounds, plausible or not.
