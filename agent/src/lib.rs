@@ -21,7 +21,7 @@ mod place;
 mod runtimes;
 mod session;
 pub mod sockets;
-mod telemetry;
+pub mod telemetry;
 mod voice;
 
 use std::{

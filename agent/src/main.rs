@@ -5,6 +5,7 @@ use std::{env, fs, process::ExitCode};
 use agent::{
     config::{Address, Args, PROBES},
     health, logging,
+    telemetry::trace::SelfTracing,
 };
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -40,7 +41,10 @@ enum Failure {
 }
 
 fn start(args: Args) -> Result<(), Failure> {
-    logging::start(&args.log_level, &args.log_format).map_err(|e| Failure::Usage(e.into()))?;
+    let endpoint = args.self_tracing().map_err(|e| Failure::Usage(e.into()))?;
+    let own = endpoint.map(|endpoint| SelfTracing::new(endpoint, args.node_name.as_deref().unwrap_or_default()));
+    logging::start(&args.log_level, &args.log_format, own.as_ref().map(SelfTracing::layer))
+        .map_err(|e| Failure::Usage(e.into()))?;
     for unknown in agent::config::unknown(env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
         tracing::warn!(variable = unknown, "unknown variable, nothing is done with it");
     }
@@ -68,6 +72,9 @@ fn start(args: Args) -> Result<(), Failure> {
         let shutdown = async {
             tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
         };
+        if let Some(own) = own {
+            tokio::spawn(own.deliver());
+        }
         agent::run(config, probes, shutdown).await;
         Ok(())
     })

@@ -19,6 +19,8 @@ use lifecycle::{
     track::{Answer, Question, Runtime, Seen, Tracker},
 };
 
+use tracing::Instrument as _;
+
 use crate::{
     containerd::{Absence, Client, Events, Heard, Selection, Stir},
     sockets,
@@ -174,6 +176,7 @@ impl Session {
                         Err(status) => Reply::Broken(status.message().to_owned()),
                     }
                 }
+                .instrument(tracing::debug_span!("survey"))
                 .boxed()
             }
             Question::About(key, subject) => async move {

@@ -1,16 +1,18 @@
 //! Building the binaries. In the profiles of everyday work the agent's package also gives the simulated containerd; what is shipped
-//! never contains it. Every build brings the protobuf compiler first (`protoc`).
+//! never contains it, and is one static file for each program: `dist` proves it. Every build brings the protobuf compiler first (`protoc`).
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Context as _;
 
 use crate::protoc;
-use crate::shell::{self, Repo, say, step};
+use crate::shell::{self, Repo, say};
 
 /// The programs that are shipped, each with the package it comes from.
-const SHIPPED: [(&str, &str); 3] = [("agent", "pulltrace-agent"), ("collector", "pulltrace-collector"), ("cli", "pulltrace")];
+pub(crate) const SHIPPED: [(&str, &str); 3] =
+    [("agent", "pulltrace-agent"), ("collector", "pulltrace-collector"), ("cli", "pulltrace")];
 
 /// What to build for.
 #[derive(clap::Args)]
@@ -69,14 +71,50 @@ pub(crate) fn binaries(repo: &Repo, profile: Profile) -> anyhow::Result<PathBuf>
     let (name, folder) = profile.names();
     if profile == Profile::Release {
         // One package at a time: built together, each would carry the features that only the others need.
-        for (package, _) in SHIPPED {
-            shell::run(&mut repo.cargo(&["build", "--profile", name, "--package", package, "--bins"]))?;
+        let shipped = repo.target.join("shipped");
+        fs::create_dir_all(&shipped).with_context(|| format!("cannot create {}", shipped.display()))?;
+        for (package, program) in SHIPPED {
+            let target = target_of(package)?;
+            shell::run(&mut static_build(repo, package, &target))?;
+            let built = repo.target.join(&target).join(folder).join(program);
+            fs::copy(&built, shipped.join(program)).with_context(|| format!("cannot copy {}", built.display()))?;
         }
+        return Ok(shipped);
     } else {
         let mut cargo = repo.cargo(&["build", "--profile", name, "--bins", "--features", "agent/simulated"]);
         shell::run(cargo.args(SHIPPED.iter().flat_map(|(package, _)| ["--package", package])))?;
     }
     Ok(repo.target.join(folder))
+}
+
+/// What a shipped program is built for. The agent is smallest with musl, if its part of Rust is installed (`rustup target add`); what takes
+/// in the reports of a cluster is better off with the allocator of glibc.
+fn target_of(package: &str) -> anyhow::Result<String> {
+    let said = shell::output(Command::new("rustc").arg("-vV"))?;
+    let host = said.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc -vV names the host")?;
+    let sysroot = shell::output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let musl = host.replace("-gnu", "-musl");
+    let has_musl = Path::new(sysroot.trim()).join("lib/rustlib").join(&musl).exists();
+    if package != "agent" {
+        return Ok(host.to_owned());
+    }
+    if !has_musl {
+        say(format!("{musl} is not installed: the agent gets glibc and is larger (rustup target add {musl})"));
+    }
+    Ok(if has_musl { musl } else { host.to_owned() })
+}
+
+/// `cargo build` of one package into static programs, as they are shipped.
+fn static_build(repo: &Repo, package: &str, target: &str) -> Command {
+    let mut cargo = repo.cargo(&["build", "--profile", "release", "--package", package, "--bins", "--target", target]);
+    let name = target.replace(['-', '.'], "_");
+    // The C library becomes part of the program. With a target of its own, build scripts do not get the flag.
+    cargo.env(format!("CARGO_TARGET_{}_RUSTFLAGS", name.to_uppercase()), "-C target-feature=+crt-static");
+    // What there is of C needs no library, so that any compiler for this machine will do.
+    if target.ends_with("-musl") && std::env::var_os(format!("CC_{name}")).is_none() {
+        cargo.env(format!("CC_{name}"), "cc");
+    }
+    cargo
 }
 
 /// Builds one program of the end-to-end kit (the demo, the benchmarks) and returns its path.
@@ -87,23 +125,4 @@ pub(crate) fn kit(repo: &Repo, profile: Profile, program: &str) -> anyhow::Resul
     let (name, folder) = profile.names();
     shell::run(&mut repo.cargo(&["build", "--profile", name, "--package", "e2e", "--bin", program]))?;
     Ok(repo.target.join(folder).join(program))
-}
-
-/// Builds what is shipped and says how large it is.
-///
-/// # Errors
-/// As [`binaries`].
-pub(crate) fn dist(repo: &Repo) -> anyhow::Result<()> {
-    let folder = step("release build", || binaries(repo, Profile::Release))?;
-    for (_, program) in SHIPPED {
-        let path = folder.join(program);
-        let bytes = fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len();
-        say(format!("{program:<20} {:>8.2} MiB  {}", mebibytes(bytes), path.display()));
-    }
-    Ok(())
-}
-
-/// For people; exact far beyond any size a program has.
-fn mebibytes(bytes: u64) -> f64 {
-    f64::from(u32::try_from(bytes / 1024).unwrap_or(u32::MAX)) / 1024.0
 }

@@ -6,6 +6,7 @@ mod bench;
 mod build;
 mod check;
 mod demo;
+mod dist;
 mod paths;
 mod protoc;
 mod shell;
@@ -47,7 +48,7 @@ enum Command {
     /// Measures on this machine and writes bench-results/
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// The binaries as shipped, and their sizes
+    /// The binaries as shipped: static, each shown to run alone, and their sizes
     Dist,
 }
 
@@ -72,6 +73,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(args) => test::run(&repo, &args),
         Command::Demo(args) => demo::run(&repo, &args),
         Command::Bench(bench) => bench::run(&repo, &bench),
-        Command::Dist => build::dist(&repo),
+        Command::Dist => dist::run(&repo),
     }
 }

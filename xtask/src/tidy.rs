@@ -26,7 +26,7 @@ const PURE: [&str; 7] = ["opentelemetry-proto", "proptest", "prost", "serde", "s
 
 /// One door per world: the crate, and the only places that may mention it.
 const DOORS: [(&str, &[&str]); 6] = [
-    ("opentelemetry_proto", &["lifecycle/src/wire"]),
+    ("opentelemetry_proto", &["lifecycle/src/wire", "agent/src/telemetry/trace"]),
     ("containerd_client", &["agent/src/containerd", "agent/tests"]),
     ("inotify", &["agent/src/containerd"]),
     ("axum", &["collector/src/http", "collector/src/receive"]),

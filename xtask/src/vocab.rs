@@ -37,9 +37,9 @@ const SECTIONS: [(&str, &str, &[Kind]); 7] = [
     ("Attributes", "Of log records and spans.", &[Kind::Attribute]),
     (
         "Metrics of the agent",
-        "Sent by OTLP after something has changed, at most once a minute, and on the agent's `/metrics`. There dots are underscores and the unit\n\
-         (`_seconds`, `_bytes`) and `_total` of counters stand behind the name: `pulltrace_image_pull_duration_seconds`. Registries beyond the first\n\
-         20 are `_OTHER`; series beyond 200 of one metric are one, with `otel.metric.overflow`.",
+        "Sent by OTLP after something has changed, at most once a minute, and on the agent's `/metrics`. There dots are underscores, and the unit\n\
+         (`_seconds`, `_bytes`) and the `_total` of counters stand behind the name. Registries beyond the first 20 of a node are `_OTHER`; series\n\
+         beyond 200 of one metric are one, whose only label says so.",
         &[Kind::AgentGauge, Kind::AgentCounter, Kind::AgentHistogram],
     ),
     ("Metrics of the agent's process", "On its `/metrics` only.", &[Kind::Process]),

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use ::otlp::Endpoint;
 use clap::{CommandFactory as _, Parser};
 use lifecycle::{
     pull::{Node, NodeName},
@@ -71,6 +72,9 @@ pub struct Args {
     /// Where the agent's metrics go: otlp (where everything goes), or none. They stand on /metrics too.
     #[arg(long, env = "OTEL_METRICS_EXPORTER", default_value = "otlp")]
     pub metrics_exporter: String,
+    /// Where to send spans about the agent itself: a URL, or `PROTOCOL=URL`; nowhere unless given.
+    #[arg(long, env = "PULLTRACE_SELF_OTLP_ENDPOINT")]
+    pub self_otlp_endpoint: Option<String>,
     /// Whether to tell with every pull how busy the node's network and disk are and how short it is of memory: auto (what can be read), off.
     #[arg(long, env = "PULLTRACE_HOST_FACTS", default_value = "auto")]
     pub host_facts: String,
@@ -168,6 +172,18 @@ impl Args {
                 Some(given) => address(given).map_err(|e| invalid("PULLTRACE_METRICS_ADDR", given, e))?,
             },
         })
+    }
+
+    /// Where spans about the agent itself go, if anywhere. No header, token, certificate or key of the other receivers goes there.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn self_tracing(&self) -> Result<Option<Endpoint>, InvalidError> {
+        const NAME: &str = "PULLTRACE_SELF_OTLP_ENDPOINT";
+        let Some(given) = &self.self_otlp_endpoint else { return Ok(None) };
+        let (protocol, url) = given.split_once('=').unwrap_or(("grpc", given));
+        let protocol = protocol.parse().map_err(|e| invalid(NAME, given, e))?;
+        Endpoint::parse(url, protocol).map(Some).map_err(|e| invalid(NAME, given, e))
     }
 }
 

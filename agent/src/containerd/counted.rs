@@ -12,6 +12,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use http::{Request, Response};
 use tonic::{Code, Status, body::Body, transport::Channel};
 use tower::Service;
+use tracing::Instrument as _;
 
 use crate::telemetry::Telemetry;
 
@@ -40,6 +41,7 @@ impl Service<Request<Body>> for Counted {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let telemetry = Arc::clone(&self.telemetry);
         let method = method(request.uri().path());
+        let span = tracing::debug_span!("call", otel.name = method, otel.kind = "client", error.type = tracing::field::Empty);
         let answer = self.channel.call(request);
         async move {
             let answer = answer.await;
@@ -48,8 +50,12 @@ impl Service<Request<Body>> for Counted {
                 Err(_) => Some("connection"),
             };
             telemetry.called(&method, error);
+            if let Some(error) = error {
+                tracing::Span::current().record("error.type", error);
+            }
             answer
         }
+        .instrument(span)
         .boxed()
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod deliver;
 mod numbers;
 mod process;
 pub(crate) mod text;
+pub mod trace;
 
 use std::{
     collections::BTreeSet,

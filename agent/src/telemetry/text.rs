@@ -147,8 +147,10 @@ mod tests {
     #[test]
     fn open_metrics_has_families_exemplars_and_an_end() {
         let trace = PullId::derive("n", "k8s.io", "l", Timestamp::from_millis(1_736_937_000_250));
+        let counter = Entry::of(names::AGENT_METRIC_CALLS).map(Entry::prometheus).expect("a name");
+        let family = counter.trim_end_matches("_total");
         let expected = format!(
-            "# TYPE pulltrace_agent_runtime_calls counter\n\
+            "# TYPE {family} counter\n\
              pulltrace_agent_runtime_calls_total{{rpc_method=\"a \\\"b\\\"\\\\\\n\"}} 7\n\
              # TYPE pulltrace_image_pull_active gauge\n\
              pulltrace_image_pull_active 2\n\
