@@ -59,6 +59,8 @@ fn merge<'a>(mut reports: impl Iterator<Item = &'a NodeReport>) -> Option<NodeRe
         merged.observed_at = merged.observed_at.max(report.observed_at);
         merged.runtime_reachable &= report.runtime_reachable;
         merged.active_pulls += report.active_pulls;
+        // What one of them pulls does not wait.
+        merged.queued_images.retain(|image| report.queued_images.contains(image));
         let (versions, other) = (&mut merged.node.runtime_version, &report.node.runtime_version);
         if !other.is_empty() && !versions.split(", ").any(|known| known == other) {
             versions.push_str(", ");
@@ -87,6 +89,7 @@ mod tests {
             agent_version: "0".into(),
             runtime_reachable: reachable,
             active_pulls: active,
+            queued_images: Vec::new(),
             dropped_progress: 0,
             dropped_outcomes: 0,
         }

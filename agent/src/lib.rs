@@ -16,6 +16,7 @@ pub mod containerd;
 mod export;
 pub mod health;
 pub mod host;
+mod kubelet;
 pub mod logging;
 mod place;
 mod runtimes;
@@ -31,9 +32,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lifecycle::track::Intent;
 use tokio::net::TcpListener;
 
-use self::{clock::Clock, config::Config, runtimes::Runtimes, telemetry::Telemetry, voice::Voice};
+use self::{clock::Clock, config::Config, kubelet::Kubelet, runtimes::Runtimes, telemetry::Telemetry, voice::Voice};
 
 /// How long the last words may take when the agent is told to stop.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -53,6 +55,7 @@ pub async fn run(config: Config, probes: Option<TcpListener>, shutdown: impl Fut
     }
     let deliveries = export::start(&config.routes, &outbox, voice.speaker(), version, &telemetry);
     let mut shutdown = pin!(shutdown);
+    let mut kubelet = config.kubelet.as_deref().map(Kubelet::new);
     loop {
         let now = clock.now(runtimes.is_active());
         runtimes.hand_out(&voice, now);
@@ -64,6 +67,7 @@ pub async fn run(config: Config, probes: Option<TcpListener>, shutdown: impl Fut
                 let now = clock.now(runtimes.is_active());
                 runtimes.take(turn, now);
             }
+            intents = intents(kubelet.as_mut()) => runtimes.intend(&intents, clock.now(runtimes.is_active())),
             () = sleep(pause) => {
                 let now = clock.now(runtimes.is_active());
                 runtimes.tick(now);
@@ -76,6 +80,13 @@ pub async fn run(config: Config, probes: Option<TcpListener>, shutdown: impl Fut
         () = tokio::time::sleep(LAST_WORDS) => tracing::warn!("stopping with reports that could not be delivered"),
     }
     drop(deliveries);
+}
+
+async fn intents(kubelet: Option<&mut Kubelet>) -> Vec<Intent> {
+    match kubelet {
+        Some(kubelet) => kubelet.next().await,
+        None => pending().await,
+    }
 }
 
 async fn sleep(pause: Option<Duration>) {

@@ -16,7 +16,7 @@ use futures_util::future::{FutureExt as _, select_all};
 use lifecycle::{
     pull::{Node, NodeReport},
     time::Timestamp,
-    track::{Output, Pace, Question, Runtime, Seen, Tracker},
+    track::{Intent, Output, Pace, Question, Runtime, Seen, Tracker},
 };
 
 use crate::{
@@ -115,6 +115,11 @@ impl Runtimes {
     pub(crate) fn tick(&mut self, now: Timestamp) {
         self.known.iter_mut().for_each(|known| known.tracker.tick(now));
         self.places.iter_mut().for_each(Place::rouse);
+    }
+
+    /// Tells every tracker what the kubelet is about to pull; which containerd it pulls with is not known here.
+    pub(crate) fn intend(&mut self, intents: &[Intent], now: Timestamp) {
+        self.known.iter_mut().for_each(|known| known.tracker.observe(Seen::Intents(intents.to_vec()), now));
     }
 
     /// Tells every running pull again.

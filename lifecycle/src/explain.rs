@@ -96,11 +96,12 @@ fn downloading(pull: &Pull) -> String {
     match pull.to_fetch() {
         Size::Known(total) => {
             let left = pull.eta.map_or_else(String::new, |eta| format!(", {} left", expected(eta)));
+            let lazy = if pull.layers_lazy() > 0 { format!("; {}", lazy(pull)) } else { String::new() };
             let cached = match pull.cached_bytes() {
                 0 => String::new(),
                 bytes => format!("; {} was already here", size(bytes)),
             };
-            format!("Downloading {}{}{speed}{left}{cached}.", share(fetched, total), from(pull.image.as_ref()))
+            format!("Downloading {}{}{speed}{left}{cached}{lazy}.", share(fetched, total), from(pull.image.as_ref()))
         }
         Size::AtLeast(least) => {
             let least = if least > fetched { format!(" (at least {})", size(least)) } else { String::new() };
@@ -166,6 +167,9 @@ fn ready(pull: &Pull) -> String {
         let rate = per_second(fetched, taken(pull.layers.iter().filter(|l| !l.cached).map(|l| l.download)));
         parts.push(format!("{} fetched{}", size(fetched), rate.map_or_else(String::new, |rate| format!(" at {}", speed(rate)))));
     }
+    if pull.layers_lazy() > 0 {
+        parts.push(lazy(pull));
+    }
     if pull.cached_bytes() > 0 {
         parts.push(format!("{} from cache", size(pull.cached_bytes())));
     }
@@ -177,6 +181,15 @@ fn ready(pull: &Pull) -> String {
         true => format!("Ready in {}.", time(took)),
         false => format!("Ready in {}: {}.", time(took), parts.join(", ")),
     }
+}
+
+/// What a lazy snapshotter mounted: it is used without being here.
+fn lazy(pull: &Pull) -> String {
+    let layers = match pull.layers_lazy() {
+        1 => "1 layer".to_owned(),
+        n => format!("{n} layers"),
+    };
+    format!("lazy: {layers} ({}) mounted remotely", size(pull.lazy_bytes()))
 }
 
 /// The hint is kept whole; what was said is cut to what remains.

@@ -174,6 +174,7 @@ vocabulary! {
     // attributes of a layer's spans
     LAYER_COUNT = Attribute "pulltrace.layer.count" "int" [] "Layers of the image.";
     LAYER_CACHED_COUNT = Attribute "pulltrace.layer.cached_count" "int" [] "Layers that were not fetched by this pull.";
+    LAYER_LAZY_COUNT = Attribute "pulltrace.layer.lazy_count" "int" [] "Layers that a lazy snapshotter mounted from afar; absent if none is.";
     LAYER_DIGEST = Attribute "pulltrace.layer.digest" "string" [] "Digest of the layer's blob.";
     LAYER_INDEX = Attribute "pulltrace.layer.index" "int" [] "Position in the manifest, base layer = 0.";
     LAYER_SIZE = Attribute "pulltrace.layer.size" "int, By" [] "Compressed size of the layer.";
@@ -187,6 +188,7 @@ vocabulary! {
     LAYERS_OFFSET = Attribute "pulltrace.layers.offset" "int[], By" [] "Bytes fetched so far.";
     LAYERS_STATE = Attribute "pulltrace.layers.state" "string[]" [] "queued, downloading, downloaded, unpacking, ready, cached or failed.";
     LAYERS_CACHED = Attribute "pulltrace.layers.cached" "boolean[]" [] "Whether the layer needed no fetching by this pull.";
+    LAYERS_LAZY = Attribute "pulltrace.layers.lazy" "boolean[]" [] "Whether a lazy snapshotter mounted the layer from afar; absent if none is.";
     LAYERS_DOWNLOAD_START = Attribute "pulltrace.layers.download.start" "int[], ns" [] "When the download was opened; 0 = unknown.";
     LAYERS_DOWNLOAD_END = Attribute "pulltrace.layers.download.end" "int[], ns" [] "When the blob was committed; 0 = unknown.";
     LAYERS_DOWNLOAD_SOURCE = Attribute "pulltrace.layers.download.source" "string[]" [] "How exactly the download's times are known.";
@@ -198,6 +200,7 @@ vocabulary! {
     AGENT_VERSION = Attribute "pulltrace.agent.version" "string" [] "Version of the agent.";
     AGENT_REACHABLE = Attribute "pulltrace.agent.runtime_reachable" "boolean" [] "Whether the agent reaches its runtime.";
     AGENT_ACTIVE = Attribute "pulltrace.agent.active_pulls" "int" [] "Pulls that run on the node now.";
+    AGENT_QUEUED = Attribute "pulltrace.node.queued_images" "string[]" [] "Images that the kubelet is about to pull and that wait for their turn, oldest first; absent if none do.";
     AGENT_DROPPED_PROGRESS = Attribute "pulltrace.agent.dropped.progress" "int" [] "Progress reports that could not be delivered and were dropped.";
     AGENT_DROPPED_OUTCOMES = Attribute "pulltrace.agent.dropped.outcomes" "int" [] "Outcomes that were dropped because memory was used up.";
 

@@ -28,7 +28,7 @@ const PURE: [&str; 7] = ["opentelemetry-proto", "proptest", "prost", "serde", "s
 const DOORS: [(&str, &[&str]); 6] = [
     ("opentelemetry_proto", &["lifecycle/src/wire", "agent/src/telemetry/trace"]),
     ("containerd_client", &["agent/src/containerd", "agent/tests"]),
-    ("inotify", &["agent/src/containerd"]),
+    ("inotify", &["agent/src/containerd", "agent/src/folders", "agent/src/kubelet"]),
     ("axum", &["collector/src/http", "collector/src/receive"]),
     ("kube", &["collector/src/kube", "cli/src/cluster"]),
     ("bollard", &["cli/src/docker"]),

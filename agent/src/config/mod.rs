@@ -63,6 +63,9 @@ pub struct Args {
     /// Namespaces of containerd to watch, with commas between; all unless given.
     #[arg(long, env = "PULLTRACE_CONTAINERD_NAMESPACES", value_delimiter = ',')]
     pub containerd_namespaces: Vec<String>,
+    /// Folder of the kubelet, whose pull intents name pulls early; `off` for none.
+    #[arg(long, env = "PULLTRACE_KUBELET_DIR", default_value = crate::kubelet::USUAL)]
+    pub kubelet_dir: PathBuf,
     /// How often a running pull is looked at (`500ms`, `1s`, `2s`).
     #[arg(long, env = "PULLTRACE_REPORT_INTERVAL", default_value = "1s")]
     pub report_interval: String,
@@ -100,6 +103,8 @@ pub struct Config {
     pub host_root: PathBuf,
     /// Which namespaces to watch.
     pub selection: Selection,
+    /// Folder of the kubelet, if its intents are to be read.
+    pub kubelet: Option<PathBuf>,
     /// How often a running pull is looked at.
     pub interval: Duration,
     /// Where to send what.
@@ -161,6 +166,8 @@ impl Args {
             },
             sockets: sockets::choose(&self.containerd_socket, &self.host_root)
                 .map_err(|(value, problem)| invalid("PULLTRACE_CONTAINERD_SOCKET", &value, problem))?,
+            kubelet: (self.kubelet_dir.as_os_str() != "off")
+                .then(|| self.host_root.join(self.kubelet_dir.strip_prefix("/").unwrap_or(&self.kubelet_dir))),
             host_root: self.host_root,
             selection: if names.is_empty() { Selection::All } else { Selection::Only(names) },
             interval: interval(&self.report_interval)

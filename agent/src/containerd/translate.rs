@@ -22,6 +22,10 @@ const SOURCE_LABEL: &str = "containerd.io/distribution.source.";
 const CHILD_LABEL: &str = "containerd.io/gc.ref.content";
 /// Label of a snapshot that names the image it is for (`containerd` pkg/snapshotters/annotations.go).
 const IMAGE_LABEL: &str = "containerd.io/snapshot/cri.image-ref";
+/// Prefixes of the labels by which lazy snapshotters mark what they mounted from afar: stargz, SOCI and overlaybd say `remote`, nydus its own
+/// name (`stargz-snapshotter` snapshot/snapshot.go, `nydus-snapshotter` pkg/label).
+const REMOTE_LABELS: [&str; 3] =
+    ["containerd.io/snapshot/remote", "containerd.io/snapshot/nydus-data-layer", "containerd.io/snapshot/nydus-meta-layer"];
 /// Ticks a second of the times in `/proc/PID/stat`: the kernel's `USER_HZ`, the same on every architecture that containerd runs on.
 const USER_HZ: u64 = 100;
 
@@ -73,13 +77,16 @@ pub(super) fn content(info: services::Info) -> Option<ContentFacts> {
         .flat_map(|(host, repositories)| repositories.split(',').filter_map(move |r| ImageRef::repository_only(host, r).ok()))
         .collect();
     sources.dedup();
-    Some(ContentFacts { created_at: time(info.created_at)?, size: u64::try_from(info.size).ok()?, has_children, sources })
+    let created_at = time(info.created_at)?;
+    let labelled_at = time(info.updated_at).unwrap_or(created_at);
+    Some(ContentFacts { created_at, labelled_at, size: u64::try_from(info.size).ok()?, has_children, sources })
 }
 
 pub(super) fn snapshot(info: services::snapshots::Info) -> Option<SnapshotFacts> {
     let image = info.labels.get(IMAGE_LABEL).and_then(|name| name.parse().ok());
     // An active snapshot is prepared once and never updated; a committed one says when it was committed.
-    Some(SnapshotFacts { created_at: time(info.created_at)?, image })
+    let remote = info.labels.keys().any(|key| REMOTE_LABELS.iter().any(|label| key.starts_with(label)));
+    Some(SnapshotFacts { created_at: time(info.created_at)?, image, remote })
 }
 
 pub(super) fn image(image: services::Image) -> Option<ImageRecord> {

@@ -234,6 +234,7 @@ fn the_largest_report_and_its_trace_are_smaller_than_what_receivers_take() {
         size: 1,
         fetched: 0,
         cached: false,
+        lazy: false,
         state: LayerState::Failed,
         download: times,
         unpack: times,

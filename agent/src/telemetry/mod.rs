@@ -276,6 +276,7 @@ mod tests {
             agent_version: "1".into(),
             runtime_reachable,
             active_pulls,
+            queued_images: Vec::new(),
             dropped_progress: 0,
             dropped_outcomes: 0,
         }

@@ -109,3 +109,20 @@ async fn cached_and_fetched_bytes_of_an_image_that_is_here_in_part_add_up() {
         }
     }
 }
+
+#[tokio::test]
+async fn layers_that_are_mounted_from_afar_are_neither_fetched_nor_cached() {
+    for played in play(&scenario("lazy"), || Watch::until(2)).await {
+        let diary = played.diary("lazy");
+        let last = played.last(diary);
+        assert_eq!(played.outcome(diary), &Outcome::Ready, "{}", played.personality);
+        assert_eq!(
+            (last.layers_lazy(), last.lazy_bytes(), last.size().bytes()),
+            (4, 34 * MIB, 34 * MIB),
+            "{}",
+            played.personality
+        );
+        assert_eq!((last.cached_bytes(), last.fetched_bytes(), last.to_fetch().bytes()), (0, 0, 0), "{}", played.personality);
+        assert!(last.layers.iter().all(lifecycle::pull::Layer::is_done), "{}: {last:?}", played.personality);
+    }
+}

@@ -150,6 +150,7 @@ pub(super) async fn play_in(scenario: Scenario, personality: Personality, watch:
 pub(super) fn config(sockets: Vec<PathBuf>, sink: &Sink) -> Config {
     Config {
         host_facts: true,
+        kubelet: None,
         node: Node {
             name: "worker-1".parse().unwrap(),
             uid: UID.to_owned(),

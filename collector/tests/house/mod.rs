@@ -265,6 +265,7 @@ pub(crate) fn heartbeat(active_pulls: u64) -> NodeReport {
         agent_version: "0.1.0".into(),
         runtime_reachable: true,
         active_pulls,
+        queued_images: Vec::new(),
         dropped_progress: 0,
         dropped_outcomes: 0,
     }
@@ -282,6 +283,7 @@ pub(crate) fn pull(image: &str, sequence: u64, fetched: u64) -> Pull {
         size,
         fetched,
         cached: false,
+        lazy: false,
         state: match fetched {
             0 => LayerState::Queued,
             n if n == size => LayerState::Downloaded,

@@ -89,6 +89,9 @@ pub struct PullStatus {
     pub layers_done: usize,
     /// Layers that this pull did not fetch.
     pub layers_cached: usize,
+    /// Layers that a lazy snapshotter mounted from afar; absent if none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers_lazy: Option<usize>,
     /// When it began.
     pub started_at: Timestamp,
     /// When this state was observed on the node.
@@ -204,6 +207,9 @@ pub struct NodeStatus {
     /// Pulls that run now, as the agent said last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active_pulls: Option<u64>,
+    /// Images that wait for their turn in the kubelet, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub queued_images: Vec<ImageRef>,
     /// Progress reports that the agent could not deliver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped_progress: Option<u64>,
@@ -300,6 +306,7 @@ impl PullStatus {
             layer_count: pull.layers.len(),
             layers_done: pull.layers_done(),
             layers_cached: pull.layers_cached(),
+            layers_lazy: Some(pull.layers_lazy()).filter(|lazy| *lazy > 0),
             started_at: pull.started_at,
             updated_at: pull.observed_at,
             completed_at: pull.ending.as_ref().map(|e| e.at),
@@ -356,6 +363,7 @@ impl NodeStatus {
             last_seen,
             connected,
             active_pulls: report.map(|r| r.active_pulls),
+            queued_images: report.map(|r| r.queued_images.clone()).unwrap_or_default(),
             dropped_progress: report.map(|r| r.dropped_progress),
             dropped_outcomes: report.map(|r| r.dropped_outcomes),
         }

@@ -28,7 +28,7 @@ fn layer(size: u64, fetched: u64) -> Layer {
     let state = if fetched == size { LayerState::Downloaded } else { LayerState::Downloading };
     let digest = Digest::of(&size.to_be_bytes());
     let none = Interval::default();
-    Layer { digest, media_type: String::new(), size, fetched, cached: false, state, download: none, unpack: none }
+    Layer { digest, media_type: String::new(), size, fetched, cached: false, lazy: false, state, download: none, unpack: none }
 }
 
 fn report_on(name: &str, lease: &str, sequence: u64, fetched: u64) -> Report {
@@ -72,6 +72,7 @@ fn heartbeat(active_pulls: u64) -> NodeReport {
         agent_version: "0.1.0".into(),
         runtime_reachable: true,
         active_pulls,
+        queued_images: Vec::new(),
         dropped_progress: 0,
         dropped_outcomes: 0,
     }

@@ -80,6 +80,11 @@ impl ImageRef {
         self.digest.as_ref()
     }
 
+    /// Whether both are of one repository, as far as containerd's labels tell: they keep the registry's host and drop its port.
+    pub fn is_same_repository(&self, other: &Self) -> bool {
+        (self.registry_host(), self.repository()) == (other.registry_host(), other.repository())
+    }
+
     /// Whether tag or digest say which image of the repository is meant.
     pub fn is_exact(&self) -> bool {
         self.tag.is_some() || self.digest.is_some()

@@ -20,6 +20,8 @@ pub struct Layer {
     pub fetched: u64,
     /// Not fetched by this pull, because it was here or because another pull brought it.
     pub cached: bool,
+    /// Mounted from afar by a lazy snapshotter: used without its bytes being on the node. Neither fetched nor cached.
+    pub lazy: bool,
     /// How far it has come.
     pub state: LayerState,
     /// When its bytes came, from opening the download to its commit.

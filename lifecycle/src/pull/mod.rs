@@ -20,7 +20,7 @@ pub use self::{
     eta::Eta,
     host::{Host, Percent, Pressure},
     layer::{Interval, Layer, LayerState},
-    node::{Node, NodeName, NodeReport, ParseNodeNameError},
+    node::{MAX_QUEUED_IMAGES, Node, NodeName, NodeReport, ParseNodeNameError},
     state::{MAX_WAITS, Phase, TimingSource, UnknownWordError, Wait, Waited},
 };
 use crate::{
@@ -93,7 +93,7 @@ pub struct Pull {
 }
 
 impl Pull {
-    /// Size of the image's layers as stored in the manifest: cached plus to fetch.
+    /// Size of the image's layers as stored in the manifest: cached plus to fetch plus lazy.
     pub fn size(&self) -> Size {
         self.qualify(self.layers.iter().map(|l| l.size))
     }
@@ -105,7 +105,7 @@ impl Pull {
 
     /// Bytes that this pull has to fetch, those already fetched among them.
     pub fn to_fetch(&self) -> Size {
-        self.qualify(self.layers.iter().filter(|l| !l.cached).map(|l| l.size))
+        self.qualify(self.layers.iter().filter(|l| !l.cached && !l.lazy).map(|l| l.size))
     }
 
     /// Bytes that this pull has fetched.
@@ -121,6 +121,16 @@ impl Pull {
     /// Layers that this pull did not fetch.
     pub fn layers_cached(&self) -> usize {
         self.layers.iter().filter(|l| l.cached).count()
+    }
+
+    /// Bytes of layers that are mounted from afar: the node reads them when it needs them.
+    pub fn lazy_bytes(&self) -> u64 {
+        sum(self.layers.iter().filter(|l| l.lazy).map(|l| l.size))
+    }
+
+    /// Layers that are mounted from afar.
+    pub fn layers_lazy(&self) -> usize {
+        self.layers.iter().filter(|l| l.lazy).count()
     }
 
     /// Share of what is to be fetched, 0 to 100. 100 only when every byte is there, and never for a pull that ended otherwise than ready.
@@ -204,6 +214,7 @@ mod tests {
             size,
             fetched,
             cached: state == LayerState::Cached,
+            lazy: false,
             state,
             download: Interval::default(),
             unpack: Interval::default(),

@@ -4,10 +4,13 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-use crate::time::Timestamp;
+use crate::{image::ImageRef, time::Timestamp};
 
 /// Longest node name, in bytes: a DNS subdomain, as Kubernetes demands of node names.
 const MAX_NODE_NAME: usize = 253;
+
+/// Most waiting images that a heartbeat names.
+pub const MAX_QUEUED_IMAGES: usize = 32;
 
 /// The name of a node: not empty, at most 253 bytes, printable ASCII without spaces.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +71,8 @@ pub struct NodeReport {
     pub runtime_reachable: bool,
     /// Pulls that run now.
     pub active_pulls: u64,
+    /// Images that the kubelet is about to pull and that wait for their turn, oldest first; at most [`MAX_QUEUED_IMAGES`].
+    pub queued_images: Vec<ImageRef>,
     /// Progress reports that the agent dropped because it could not deliver them.
     pub dropped_progress: u64,
     /// Outcomes that the agent dropped because memory was used up.

@@ -23,6 +23,8 @@ pub(super) enum Origin {
     Ours,
     /// Another pull fetches it while this one waits.
     Theirs,
+    /// Nobody fetches it: the snapshotter mounted it from afar.
+    Remote,
 }
 
 /// What is known about one layer.
@@ -78,9 +80,19 @@ impl Track {
         matches!(self.origin, Origin::Here | Origin::Theirs)
     }
 
+    /// Whether it is used without its bytes being on the node.
+    pub(super) const fn is_lazy(&self) -> bool {
+        matches!(self.origin, Origin::Remote)
+    }
+
+    /// Whether this pull has nothing to fetch for it.
+    pub(super) const fn needs_no_fetching(&self) -> bool {
+        self.is_cached() || self.is_lazy()
+    }
+
     /// Bytes that this pull fetched. A blob that is not committed never counts as whole: its digest is not verified yet.
     pub(super) fn fetched(&self) -> u64 {
-        match (self.is_cached(), self.complete) {
+        match (self.needs_no_fetching(), self.complete) {
             (true, _) => 0,
             (false, true) => self.planned.size,
             (false, false) => self.offset.min(self.planned.size.saturating_sub(1)),
@@ -107,13 +119,13 @@ impl Track {
 
     /// Bytes per second of its own connection; `None` while it does not come.
     pub(super) fn own_rate(&self) -> Option<u64> {
-        self.meter.bytes_per_sec().filter(|rate| *rate > 0 && !self.complete && !self.is_cached())
+        self.meter.bytes_per_sec().filter(|rate| *rate > 0 && !self.complete && !self.needs_no_fetching())
     }
 
     /// How many bytes were unpacked in how long, if it was seen from begin to end.
     pub(super) fn unpacking_took(&self) -> Option<Duration> {
         let ((start, _), (end, _)) = (self.committed_at.max(self.prepared_at)?, self.unpacked_at?);
-        (!self.is_cached() && self.committed_at.is_some()).then(|| end.since(start))
+        (!self.needs_no_fetching() && self.committed_at.is_some()).then(|| end.since(start))
     }
 
     pub(super) fn state(&self) -> LayerState {
@@ -133,10 +145,12 @@ impl Track {
 
     /// Brings the layer to the end of a pull that is ready, where it is whole and unpacked whatever was seen of it.
     pub(super) const fn conclude(&mut self) {
-        self.complete = true;
         self.unpacked = true;
         self.extracting = false;
-        self.offset = self.planned.size;
+        if !self.is_lazy() {
+            self.complete = true;
+            self.offset = self.planned.size;
+        }
     }
 
     /// As everyone else sees it. `begun` is when the pull began: nothing of it happened earlier.
@@ -147,6 +161,7 @@ impl Track {
             size: self.planned.size,
             fetched: self.fetched(),
             cached: self.is_cached(),
+            lazy: self.is_lazy(),
             state: self.state(),
             download: self.download(begun),
             unpack: self.unpack(begun),
@@ -154,7 +169,7 @@ impl Track {
     }
 
     fn download(&self, begun: Timestamp) -> Interval {
-        if self.is_cached() {
+        if self.needs_no_fetching() {
             return Interval::default();
         }
         let end = self.committed_at.map(|(at, _)| at);
@@ -171,7 +186,7 @@ impl Track {
     }
 
     fn unpack(&self, begun: Timestamp) -> Interval {
-        if self.origin == Origin::Theirs {
+        if matches!(self.origin, Origin::Theirs | Origin::Remote) {
             return Interval::default();
         }
         let whole = if self.is_cached() { Some((begun, TimingSource::Record)) } else { self.committed_at };

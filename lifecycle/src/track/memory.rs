@@ -118,6 +118,10 @@ impl Around for Neighbours<'_> {
         self.memory.owners.insert((self.namespace.to_owned(), digest.clone()), asker);
     }
 
+    fn is_taken(&self, digest: &Digest, asker: PullId) -> bool {
+        self.memory.owners.get(&(self.namespace.to_owned(), digest.clone())).is_some_and(|owner| *owner != asker)
+    }
+
     fn rivals(&self, asker: PullId, record: &ImageRecord) -> bool {
         let others = self.others.values().filter(|w| w.id != asker && w.key.namespace == self.namespace);
         others.filter(|w| w.holds(&record.target)).any(|w| w.may_have_written(record.updated_at, LAST_RECORD_OF_PULL))

@@ -11,13 +11,15 @@
 //! ```
 //!
 //! A lease is a pull (`containerd` client/pull.go, core/transfer/local/pull.go take one before they resolve). Rooms: `seen` is the
-//! language of the shell, `watched` one pull, `layer` one layer, `plan` the documents, `rate` speed and silence, `pace` the speed over
-//! the whole, `eta` what is to come, `experience` what the node has shown, `verdict` the end, `memory` what is known beside the pulls.
+//! language of the shell, `watched` one pull, `naming` what the kubelet means to pull, `layer` one layer, `plan` the documents, `rate` speed
+//! and silence, `pace` the speed over the whole, `eta` what is to come, `experience` what the node has shown, `verdict` the end, `memory`
+//! what is known beside the pulls.
 
 mod eta;
 mod experience;
 mod layer;
 mod memory;
+mod naming;
 mod pace;
 mod plan;
 mod rate;
@@ -35,9 +37,11 @@ use std::{
 use self::{
     experience::Experience,
     memory::{Memory, RECORD_OF_PULL, with},
+    naming::Intents,
     watched::{Stage, Watched},
 };
 pub use self::{
+    naming::Intent,
     plan::MAX_LAYERS,
     seen::{
         Answer, ContentFacts, Event, ExtractKey, Happening, ImageRecord, Ingest, Inventory, Lease, LeaseKey, Question, Reference,
@@ -46,7 +50,7 @@ pub use self::{
 };
 use crate::{
     image::ImageRef,
-    pull::{Node, NodeReport, Pull},
+    pull::{MAX_QUEUED_IMAGES, Node, NodeReport, Pull},
     time::Timestamp,
 };
 
@@ -120,9 +124,12 @@ pub struct Tracker {
     memory: Memory,
     records: BTreeMap<LeaseKey, Loose>,
     experience: Experience,
+    intents: Intents,
     surveys: Surveys,
     heartbeat_at: Option<Timestamp>,
-    heartbeat_said: Option<(bool, u64)>,
+    /// When an image may be told as waiting in the kubelet.
+    queue_at: Option<Timestamp>,
+    heartbeat_said: Option<(bool, u64, Vec<ImageRef>)>,
     refused: u64,
     repeat: bool,
     out: VecDeque<Output>,
@@ -210,8 +217,10 @@ impl Tracker {
             memory: Memory::default(),
             records: BTreeMap::new(),
             experience: Experience::default(),
+            intents: Intents::default(),
             surveys: Surveys::NONE,
             heartbeat_at: None,
+            queue_at: None,
             heartbeat_said: None,
             refused: 0,
             repeat: false,
@@ -258,6 +267,7 @@ impl Tracker {
             Seen::Stirred => self.surveys.stir(now),
             Seen::Survey(survey) => self.survey(&survey, now),
             Seen::Event(event) => self.event(event, now),
+            Seen::Intents(intents) => self.intents.take(intents, now),
             Seen::Answer(key, subject, answer) => self.answer(&key, &subject, answer, now),
         }
         self.tick(now);
@@ -265,6 +275,7 @@ impl Tracker {
 
     /// Lets time pass: reaches verdicts, tells progress, asks for the next look.
     pub fn tick(&mut self, now: Timestamp) {
+        self.intents.name(&mut self.watched);
         if matches!(self.runtime, Link::Up { .. }) {
             self.conclude(now);
             self.look(now);
@@ -273,6 +284,7 @@ impl Tracker {
         }
         self.tell(now);
         self.forget(now);
+        self.intents.forget(now);
         self.beat(now);
     }
 
@@ -284,6 +296,7 @@ impl Tracker {
     /// When to [`tick`](Self::tick) at the latest if nothing is seen before. Changes with every call of `observe` and `tick`.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let beat = Some(self.heartbeat_at.map_or(Timestamp::EPOCH, |at| at + HEARTBEAT));
+        let beat = beat.min(self.queue_at.or(beat));
         if matches!(self.runtime, Link::Down { .. }) {
             return beat;
         }
@@ -581,18 +594,23 @@ impl Tracker {
         // Before the first look it is not known what runs: a number of pulls would be wrong.
         let reachable = matches!(self.runtime, Link::Up { .. }) && self.surveys.last_at.is_some();
         let active_pulls = self.watched.values().filter(|w| w.is_live()).count() as u64;
+        self.queue_at = self.intents.deadline(now);
+        let mut queued_images = self.intents.queued(&self.watched, now);
+        queued_images.truncate(MAX_QUEUED_IMAGES);
         let due = self.heartbeat_at.is_none_or(|at| now.since(at) >= HEARTBEAT);
-        if !due && self.heartbeat_said == Some((reachable, active_pulls)) {
+        let said = Some((reachable, active_pulls, queued_images.clone()));
+        if !due && self.heartbeat_said == said {
             return;
         }
         self.heartbeat_at = Some(now);
-        self.heartbeat_said = Some((reachable, active_pulls));
+        self.heartbeat_said = said;
         self.out.push_back(Output::Node(NodeReport {
             node: self.node.clone(),
             observed_at: now,
             agent_version: self.agent_version.clone(),
             runtime_reachable: reachable,
             active_pulls,
+            queued_images,
             dropped_progress: 0,
             dropped_outcomes: 0,
         }));

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::naming::Intent;
 use crate::{
     image::{Digest, ImageRef},
     time::Timestamp,
@@ -26,6 +27,8 @@ pub enum Seen {
     Event(Event),
     /// The answer to a [`Question::About`].
     Answer(LeaseKey, Subject, Answer),
+    /// Every image that the kubelet pulls or is about to pull, by now. Said again whenever that changes.
+    Intents(Vec<Intent>),
 }
 
 /// The runtime that answers.
@@ -249,11 +252,13 @@ pub enum Answer {
 pub struct ContentFacts {
     /// When it was committed.
     pub created_at: Timestamp,
+    /// When its labels were written last; every pull that uses it writes where it came from.
+    pub labelled_at: Timestamp,
     /// Its size in bytes.
     pub size: u64,
     /// Whether labels name children, which index and manifest have.
     pub has_children: bool,
-    /// Repositories that it came from (`containerd.io/distribution.source.*`), the newest last.
+    /// Repositories that it came from (`containerd.io/distribution.source.*`), in no order that means anything.
     pub sources: Vec<ImageRef>,
 }
 
@@ -264,6 +269,9 @@ pub struct SnapshotFacts {
     pub created_at: Timestamp,
     /// The name of the image, where the client says it (`containerd.io/snapshot/cri.image-ref`).
     pub image: Option<ImageRef>,
+    /// Whether the snapshotter mounted it from afar instead of unpacking a blob: its bytes are not on the node (stargz, SOCI, nydus and
+    /// overlaybd say so in labels).
+    pub remote: bool,
 }
 
 /// An image record.

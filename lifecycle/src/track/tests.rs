@@ -1,6 +1,7 @@
 //! Plays of one act for the tracker: what is shown, asked and told, step by step. Random histories are in `tests/house.rs`.
 
 mod endings;
+mod naming;
 mod short;
 
 use std::time::Duration;
@@ -123,8 +124,13 @@ fn ingest(layer: &str, offset: u64, at: Timestamp) -> Ingest {
 
 /// containerd's answers while nothing of the image but its documents is there.
 fn answers(begin: Timestamp) -> impl Fn(&Subject) -> Answer {
-    let facts =
-        move |size| ContentFacts { created_at: begin + Duration::from_millis(5), size, has_children: false, sources: Vec::new() };
+    let facts = move |size| ContentFacts {
+        created_at: begin + Duration::from_millis(5),
+        labelled_at: begin + Duration::from_millis(6),
+        size,
+        has_children: false,
+        sources: vec![ImageRef::repository_only("q.io", "a").unwrap()],
+    };
     move |subject| match subject {
         Subject::Blob(digest) if *digest == blob("manifest") => Answer::Blob(Some(manifest())),
         Subject::Blob(digest) if *digest == blob("config") => Answer::Blob(Some(config())),
@@ -230,9 +236,10 @@ fn a_pull_that_nobody_saw_is_told_by_its_record_and_a_second_record_is_a_second_
         Subject::ImageNamed(_) | Subject::ImagesOf(_) => Answer::Images(vec![record(begin)]),
         Subject::Content(_) => Answer::Content(Some(ContentFacts {
             created_at: Timestamp::from_millis(5),
+            labelled_at: begin,
             size: 300,
             has_children: true,
-            sources: Vec::new(),
+            sources: vec![ImageRef::repository_only("q.io", "a").unwrap()],
         })),
         Subject::Blob(_) | Subject::Snapshot { .. } => answers(begin)(subject),
     };
@@ -314,11 +321,15 @@ fn where_no_event_told_when_a_snapshot_was_prepared_its_record_does() {
     let (usual, prepared) = (answers(begin), play.at(7));
     play.answer(|subject| match subject {
         Subject::Snapshot { key: asked, .. } if asked == key.as_str() => {
-            Answer::Snapshot(Some(SnapshotFacts { created_at: prepared, image: None }))
+            Answer::Snapshot(Some(SnapshotFacts { created_at: prepared, image: None, remote: false }))
         }
-        Subject::Content(digest) if *digest == blob("base") => {
-            Answer::Content(Some(ContentFacts { created_at: begin, size: 4 << 20, has_children: false, sources: Vec::new() }))
-        }
+        Subject::Content(digest) if *digest == blob("base") => Answer::Content(Some(ContentFacts {
+            created_at: begin,
+            labelled_at: begin,
+            size: 4 << 20,
+            has_children: false,
+            sources: Vec::new(),
+        })),
         Subject::Blob(_) | Subject::Content(_) | Subject::Snapshot { .. } | Subject::ImagesOf(_) | Subject::ImageNamed(_) => {
             usual(subject)
         }

@@ -16,7 +16,7 @@ use super::{
 pub use super::{metric::metrics, span::spans};
 use crate::{
     names,
-    pull::{Ending, Eta, Host, Interval, Layer, MAX_WAITS, Node, NodeReport, Outcome, Pull, Wait, Waited},
+    pull::{Ending, Eta, Host, Interval, Layer, MAX_QUEUED_IMAGES, MAX_WAITS, Node, NodeReport, Outcome, Pull, Wait, Waited},
     time::Timestamp,
 };
 
@@ -37,6 +37,10 @@ pub fn node(report: &NodeReport) -> Vec<u8> {
     attributes.text(names::AGENT_VERSION, &report.agent_version);
     attributes.boolean(names::AGENT_REACHABLE, report.runtime_reachable);
     attributes.int(names::AGENT_ACTIVE, report.active_pulls);
+    if !report.queued_images.is_empty() {
+        let queued: Vec<_> = report.queued_images.iter().take(MAX_QUEUED_IMAGES).map(ToString::to_string).collect();
+        attributes.texts(names::AGENT_QUEUED, queued.iter().map(String::as_str));
+    }
     attributes.int(names::AGENT_DROPPED_PROGRESS, report.dropped_progress);
     attributes.int(names::AGENT_DROPPED_OUTCOMES, report.dropped_outcomes);
     let body = if report.runtime_reachable { "runtime reachable" } else { "runtime unreachable" };
@@ -125,6 +129,9 @@ pub(super) fn subject_attributes(attributes: &mut Attributes, pull: &Pull) {
     attributes.bytes(names::PULL_BYTES_CACHED, pull.cached_bytes());
     attributes.int(names::LAYER_COUNT, pull.layers.len() as u64);
     attributes.int(names::LAYER_CACHED_COUNT, pull.layers_cached() as u64);
+    if pull.layers_lazy() > 0 {
+        attributes.int(names::LAYER_LAZY_COUNT, pull.layers_lazy() as u64);
+    }
 }
 
 /// How it ended.
@@ -191,6 +198,9 @@ fn layer_attributes(attributes: &mut Attributes, layers: &[Layer]) {
     attributes.ints(names::LAYERS_OFFSET, layers.iter().map(|layer| layer.fetched.min(size(layer))));
     attributes.texts(names::LAYERS_STATE, layers.iter().map(|layer| layer.state.as_str()));
     attributes.booleans(names::LAYERS_CACHED, layers.iter().map(|layer| layer.cached));
+    if layers.iter().any(|layer| layer.lazy) {
+        attributes.booleans(names::LAYERS_LAZY, layers.iter().map(|layer| layer.lazy));
+    }
     let mut interval = |[start, end, source]: [&str; 3], of: fn(&Layer) -> &Interval| {
         attributes.ints(start, layers.iter().map(|layer| nanos(of(layer).start)));
         attributes.ints(end, layers.iter().map(|layer| nanos(of(layer).end)));

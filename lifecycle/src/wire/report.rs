@@ -14,8 +14,8 @@ use crate::{
     image::{Digest, ImageRef},
     names,
     pull::{
-        Ending, Eta, Failure, Host, Interval, Layer, LayerState, MAX_WAITS, Node, NodeReport, Outcome, Percent, Pressure, Pull,
-        PullId, Report, TimingSource, Wait, Waited,
+        Ending, Eta, Failure, Host, Interval, Layer, LayerState, MAX_QUEUED_IMAGES, MAX_WAITS, Node, NodeReport, Outcome,
+        Percent, Pressure, Pull, PullId, Report, TimingSource, Wait, Waited,
     },
     time::Timestamp,
 };
@@ -70,6 +70,7 @@ pub(super) fn said(record: &Record<'_>, node: &Node) -> Result<Said, Refusal> {
             agent_version: attributes.text(names::AGENT_VERSION, MAX_TEXT)?.unwrap_or_default().to_owned(),
             runtime_reachable: required(names::AGENT_REACHABLE, attributes.boolean(names::AGENT_REACHABLE)?)?,
             active_pulls: required(names::AGENT_ACTIVE, attributes.int(names::AGENT_ACTIVE)?)?,
+            queued_images: queued(attributes)?,
             dropped_progress: attributes.int(names::AGENT_DROPPED_PROGRESS)?.unwrap_or(0),
             dropped_outcomes: attributes.int(names::AGENT_DROPPED_OUTCOMES)?.unwrap_or(0),
         }));
@@ -117,6 +118,15 @@ fn pull(id: PullId, observed_at: Timestamp, attributes: &Attributes<'_>) -> Resu
         host: host(attributes)?,
         layers: layers(attributes)?,
     })
+}
+
+/// The images that wait in the kubelet, at most as many as are ever sent.
+fn queued(attributes: &Attributes<'_>) -> Result<Vec<ImageRef>, Refusal> {
+    let queued: Vec<_> = attributes.words(names::AGENT_QUEUED, Reason::BadName)?;
+    if queued.len() > MAX_QUEUED_IMAGES {
+        return Err(Refusal::new(Reason::TooMany, names::AGENT_QUEUED));
+    }
+    Ok(queued)
 }
 
 /// Absent bounds are those of an agent that tells none.
@@ -231,6 +241,10 @@ fn layers(attributes: &Attributes<'_>) -> Result<Vec<Layer>, Refusal> {
     let states: Vec<LayerState> = attributes.words(names::LAYERS_STATE, Reason::UnknownWord)?;
     let states = of_length(count, names::LAYERS_STATE, states)?;
     let cached = of_length(count, names::LAYERS_CACHED, attributes.booleans(names::LAYERS_CACHED)?)?;
+    let lazy = match attributes.get(names::LAYERS_LAZY) {
+        None => vec![false; count],
+        Some(_) => of_length(count, names::LAYERS_LAZY, attributes.booleans(names::LAYERS_LAZY)?)?,
+    };
     let downloads =
         attributes.intervals(count, [names::LAYERS_DOWNLOAD_START, names::LAYERS_DOWNLOAD_END, names::LAYERS_DOWNLOAD_SOURCE])?;
     let unpacks =
@@ -239,7 +253,7 @@ fn layers(attributes: &Attributes<'_>) -> Result<Vec<Layer>, Refusal> {
         let size = plausible(names::LAYERS_SIZE, sizes[i])?;
         let fetched = (fetched[i] <= size).then_some(fetched[i]).ok_or(Refusal::new(Reason::OutOfRange, names::LAYERS_OFFSET))?;
         let media_type = media_types[i].to_owned();
-        Ok(Layer { digest, media_type, size, fetched, cached: cached[i], state: states[i], download, unpack })
+        Ok(Layer { digest, media_type, size, fetched, cached: cached[i], lazy: lazy[i], state: states[i], download, unpack })
     });
     layers.collect()
 }

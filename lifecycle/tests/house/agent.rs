@@ -11,8 +11,8 @@ use lifecycle::{
     pull::{Node, Pull},
     time::Timestamp,
     track::{
-        Answer, ContentFacts, Event, ImageRecord, Ingest, Inventory, Lease, LeaseKey, Output, Pace, Question, Reference, Runtime,
-        Seen, SnapshotFacts, Subject, Survey, Tracker,
+        Answer, ContentFacts, Event, ImageRecord, Ingest, Inventory, Lease, LeaseKey, Output, Pace, Question, Reference,
+        Resource, Runtime, Seen, SnapshotFacts, Subject, Survey, Tracker,
     },
 };
 
@@ -267,6 +267,7 @@ fn answer(world: &Containerd, subject: &Subject) -> Answer {
             let document = image.and_then(|image| image.documents.iter().find(|d| d.digest == *digest));
             ContentFacts {
                 created_at: content.created_at,
+                labelled_at: if now >= content.labelled_at { content.labelled_at } else { content.created_at },
                 size: content.size,
                 has_children: document.is_some_and(|d| d.has_children),
                 sources: image
@@ -279,8 +280,14 @@ fn answer(world: &Containerd, subject: &Subject) -> Answer {
             let chain = key.parse().ok().and_then(|chain: Digest| store.chains.get(&chain));
             let created_at = chain.or_else(|| store.extractions.get(key)).copied();
             let named = world.plan.names_snapshots && chain.is_none();
-            let image = world.images.iter().find(|i| named && i.layers.iter().any(|l| key.ends_with(l.chain.as_str())));
-            Answer::Snapshot(created_at.map(|created_at| SnapshotFacts { created_at, image: image.map(|i| i.name.clone()) }))
+            let is_it = |r: &Resource| matches!(r, Resource::Extraction { key: open, .. } if open.as_str() == key.as_str());
+            let lease = store.leases.iter().find(|(_, lease)| named && lease.resources.iter().any(is_it)).map(|(id, _)| id);
+            let image = world.pulls.iter().find(|pull| Some(&pull.lease) == lease).map(|pull| &world.images[pull.image]);
+            Answer::Snapshot(created_at.map(|created_at| SnapshotFacts {
+                created_at,
+                image: image.map(|i| i.name.clone()),
+                remote: false,
+            }))
         }
         Subject::ImagesOf(target) => {
             Answer::Images(store.records.iter().map(record).filter(|record| record.target == *target).collect())

@@ -247,6 +247,7 @@ impl Pull {
             let room = if plan.modern { store.flowing < SLOTS } else { open < SLOTS };
             match download.state {
                 State::Wanted if store.content.contains_key(&download.digest) => {
+                    store.content.entry(download.digest.clone()).and_modify(|content| content.labelled_at = at(now));
                     store.keep(&self.lease, Resource::Content(download.digest.clone()));
                     download.state = State::Done;
                 }

@@ -42,6 +42,7 @@ pub(crate) fn downloading() -> Pull {
         size,
         fetched,
         cached: state == LayerState::Cached,
+        lazy: false,
         state,
         download: Interval::default(),
         unpack: Interval::default(),
@@ -148,6 +149,7 @@ pub(crate) fn heartbeat() -> NodeReport {
         agent_version: VERSION.into(),
         runtime_reachable: true,
         active_pulls: 2,
+        queued_images: vec!["q.io/team/next:v1".parse().unwrap()],
         dropped_progress: 17,
         dropped_outcomes: 0,
     }
@@ -175,6 +177,7 @@ pub(crate) fn any_heartbeat() -> impl Strategy<Value = NodeReport> {
             agent_version,
             runtime_reachable,
             active_pulls,
+            queued_images: Vec::new(),
             dropped_progress,
             dropped_outcomes,
         },
@@ -309,13 +312,14 @@ fn interval() -> impl Strategy<Value = Interval> {
 
 fn layer() -> impl Strategy<Value = Layer> {
     let bytes = (0..=1_u64 << 60).prop_flat_map(|size| (Just(size), 0..=size));
-    (digest(), "\\PC{0,60}", bytes, any::<bool>(), select(LayerState::ALL.to_vec()), interval(), interval()).prop_map(
-        |(digest, media_type, (size, fetched), cached, state, download, unpack)| Layer {
+    (digest(), "\\PC{0,60}", bytes, any::<[bool; 2]>(), select(LayerState::ALL.to_vec()), interval(), interval()).prop_map(
+        |(digest, media_type, (size, fetched), [cached, lazy], state, download, unpack)| Layer {
             digest,
             media_type,
             size,
             fetched,
             cached,
+            lazy,
             state,
             download,
             unpack,

@@ -18,13 +18,14 @@ const MAX_ITEMS: usize = 1_000;
 const MAX_LAYERS: usize = 127;
 
 /// The scenarios that come along, by name.
-const SHIPPED: [(&str, &str); 9] = [
+const SHIPPED: [(&str, &str); 10] = [
     ("cached", include_str!("../../../scenarios/cached.json")),
     ("canceled", include_str!("../../../scenarios/canceled.json")),
     ("crash", include_str!("../../../scenarios/crash.json")),
     ("demo", include_str!("../../../scenarios/demo.json")),
     ("failed", include_str!("../../../scenarios/failed.json")),
     ("four-layers", include_str!("../../../scenarios/four-layers.json")),
+    ("lazy", include_str!("../../../scenarios/lazy.json")),
     ("partial-cache", include_str!("../../../scenarios/partial-cache.json")),
     ("shared-base", include_str!("../../../scenarios/shared-base.json")),
     ("stalled", include_str!("../../../scenarios/stalled.json")),
@@ -141,6 +142,9 @@ pub struct PullSpec {
     /// How fast layers unpack, compressed bytes per second.
     #[serde(default = "PullSpec::default_unpack")]
     pub unpack_bytes_per_sec: Size,
+    /// Whether a lazy snapshotter mounts the layers from afar instead of unpacking blobs.
+    #[serde(default)]
+    pub lazy: bool,
     /// Where the link stands still.
     #[serde(default)]
     pub stalls: Vec<Stall>,

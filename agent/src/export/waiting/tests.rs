@@ -53,6 +53,7 @@ fn heartbeat() -> NodeReport {
         agent_version: String::new(),
         runtime_reachable: true,
         active_pulls: 0,
+        queued_images: Vec::new(),
         dropped_progress: 0,
         dropped_outcomes: 0,
     }
@@ -225,6 +226,7 @@ fn of_ten_layers(n: u64) -> Pull {
         size: (n + layer) * 104_729 % 80_000_000,
         fetched: (n + layer) * 104_729 % 80_000_000,
         cached: false,
+        lazy: false,
         state: LayerState::Ready,
         download: Interval { start: at(0, layer), end: at(5, layer), source: TimingSource::Poll },
         unpack: Interval { start: at(10, layer), end: at(15, layer), source: TimingSource::Event },

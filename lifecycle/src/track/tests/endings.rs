@@ -186,7 +186,13 @@ fn a_layer_that_another_pull_completed_is_not_counted_for_the_one_that_failed() 
     play.survey(vec![named("one", begin, vec![downloading("top")])], vec![ingest("top", 3 << 20, begin)]);
     let second = named("two", play.at(5), vec![downloading("top")]);
     play.survey(vec![second], vec![ingest("top", 3 << 20, begin)]);
-    let committed = ContentFacts { created_at: play.at(10), size: 4 << 20, has_children: false, sources: Vec::new() };
+    let committed = ContentFacts {
+        created_at: play.at(10),
+        labelled_at: play.at(10),
+        size: 4 << 20,
+        has_children: false,
+        sources: Vec::new(),
+    };
     play.answer(|subject| match subject {
         Subject::Content(_) => Answer::Content(Some(committed.clone())),
         Subject::Blob(_) | Subject::Snapshot { .. } | Subject::ImagesOf(_) | Subject::ImageNamed(_) => answers(begin)(subject),

@@ -46,17 +46,6 @@ impl Watched {
         }
     }
 
-    /// Asks again about documents that do not say yet where they come from: their labels follow their commit.
-    pub(super) fn ask_for_name(&mut self) {
-        if self.name.is_some() {
-            return;
-        }
-        let is_layer = |digest: &&Digest| self.layers.iter().any(|layer| layer.planned.digest == **digest);
-        let without = |digest: &&Digest| self.facts.get(*digest).is_some_and(|facts| facts.sources.is_empty());
-        let nameless: Vec<_> = self.contents.iter().filter(|digest| without(digest) && !is_layer(digest)).cloned().collect();
-        nameless.into_iter().for_each(|digest| self.want_again(Subject::Content(digest)));
-    }
-
     /// Takes documents that were being written for written: what followed may have happened between two looks.
     pub(super) fn hold_documents(&mut self) {
         let is_layer = |digest: &Digest| self.layers.iter().any(|layer| layer.planned.digest == *digest);
@@ -70,7 +59,7 @@ impl Watched {
         targets.into_iter().for_each(|digest| ask(self, Subject::ImagesOf(digest)));
         let (mut blobs, mut chains) = (Vec::new(), Vec::new());
         for layer in &self.layers {
-            if !layer.is_cached() && !self.facts.contains_key(&layer.planned.digest) {
+            if !layer.needs_no_fetching() && !self.facts.contains_key(&layer.planned.digest) {
                 blobs.push(layer.planned.digest.clone());
             }
             if let (false, None, Some(chain)) = (layer.is_cached(), layer.unpacked_at, &layer.chain) {

@@ -16,6 +16,9 @@ const CLOCK_SLACK: Duration = Duration::from_millis(500);
 const ENDING_PATIENCE: Duration = Duration::from_secs(5);
 /// The same where nothing but the image record can tell what was pulled: it is looked into first.
 const EMPTY_GRACE: Duration = Duration::from_secs(2);
+/// A pull that gave up a layer, or whose download another pull goes on with, is over when nothing of it moves for this long, though its
+/// lease stays: Docker keeps the lease of what was canceled for hours (`moby` daemon/containerd/image_pull.go).
+const ABANDONED_AFTER: Duration = Duration::from_secs(3);
 /// How long events may lag behind the survey that missed the lease.
 const ENDING_GRACE: Duration = Duration::from_millis(150);
 
@@ -67,7 +70,7 @@ impl Watched {
             Stage::Candidate | Stage::Live => {
                 self.stage = Stage::Ending { since, runtime_restarted };
                 self.asking_since = now;
-                self.ask_for_name();
+                self.look_for_sources();
                 self.ask_for_evidence(Self::want_again);
             }
             Stage::Ending { .. } | Stage::Ended { .. } => {}
@@ -85,6 +88,10 @@ impl Watched {
             self.date_back(around);
         }
         self.fold(now, around);
+        if self.is_no_pull() && self.told.is_none() {
+            self.stage = Stage::Ended { at: now };
+            return false;
+        }
         let doubtful = |r: &ImageRecord| self.given_up || r.updated_at < self.changed_after;
         let proven = self.from_record
             || self.records.iter().any(|r| self.proves(r) && !(doubtful(r) && around.rivals(self.id, r)))
@@ -133,7 +140,7 @@ impl Watched {
     }
 
     /// Whether nothing of what it pulls was ever seen.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::track) fn is_empty(&self) -> bool {
         self.contents.is_empty() && self.layers.is_empty() && self.open.is_empty()
     }
 
@@ -146,6 +153,10 @@ impl Watched {
     /// Gives up a pull whose client is gone: nothing has moved for very long, and nothing explains it.
     pub(super) fn age(&mut self, now: Timestamp) {
         let last = self.meter.last_progress().unwrap_or(self.created_at).max(self.last_change);
+        let given_up = !self.yielded.is_empty() || (self.given_up && self.extracting.is_empty());
+        if self.is_live() && given_up && now.since(last) >= ABANDONED_AFTER {
+            self.vanish(last, now, false);
+        }
         if self.is_live() && !self.is_held_up() && now.since(last) >= ORPHANED_AFTER {
             self.end(Outcome::Canceled, now);
             self.stage = Stage::Ended { at: now };
@@ -158,7 +169,7 @@ impl Watched {
     }
 
     pub(super) fn remains(&self, since: Timestamp, runtime_restarted: bool) -> Remains {
-        let fetching = || self.layers.iter().filter(|l| !l.is_cached());
+        let fetching = || self.layers.iter().filter(|l| !l.needs_no_fetching());
         let last = self.meter.last_progress().or(self.planned_at).unwrap_or(self.created_at);
         Remains {
             proven: false,

@@ -95,7 +95,7 @@ impl Watched {
 
     fn part(&self, layer: &Track, wait: Option<&Wait>, now: Timestamp) -> Part {
         let theirs = matches!(wait, Some(Wait::LayerLock { layer: held, .. }) if *held == layer.planned.digest);
-        let left = if layer.is_cached() || theirs { 0 } else { layer.planned.size - layer.fetched() };
+        let left = if layer.needs_no_fetching() || theirs { 0 } else { layer.planned.size - layer.fetched() };
         let begun = if layer.is_cached() { layer.prepared_at } else { layer.prepared_at.max(layer.committed_at) };
         let unpacking = begun.filter(|_| layer.extracting && (layer.complete || layer.is_cached()));
         Part {

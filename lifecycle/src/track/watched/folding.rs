@@ -143,6 +143,15 @@ impl Watched {
         }
     }
 
+    /// Notes that the snapshot of this chain is mounted from afar, with all below it: nothing of it is to be fetched.
+    pub(super) fn mount_remotely(&mut self, chain: &str) {
+        let is_it = |layer: &&mut Track| layer.chain.as_ref().is_some_and(|c| c.as_str() == chain);
+        if let Some(layer) = self.layers.iter_mut().find(is_it).filter(|layer| layer.origin != Origin::Ours) {
+            layer.origin = Origin::Remote;
+            layer.unpacked = true;
+        }
+    }
+
     /// A pull of which only the record is known began when the first of the blobs came that nobody else brought.
     pub(super) fn date_back(&mut self, around: &mut impl Around) {
         let earliest = self.created_at.before(LONGEST_UNSEEN);

@@ -1,15 +1,14 @@
 //! What one pull takes in: surveys of its lease, and answers to its questions.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Around, ORPHANED_AFTER, SMALL_DOCUMENT, Stage, Watched};
-use crate::image::{Digest, ImageRef};
+use crate::image::Digest;
 use crate::time::Timestamp;
 use crate::track::layer::{Origin, Track};
 use crate::track::plan::{Document, PlannedLayer};
-use crate::track::seen::{
-    Answer, ContentFacts, ExtractKey, ImageRecord, Inventory, Lease, Reference, Resource, SnapshotFacts, Subject,
-};
+use crate::track::seen::{Answer, ContentFacts, ExtractKey, Inventory, Lease, Reference, Resource, SnapshotFacts, Subject};
 
 /// A lease that holds nothing is shown as resolving once it is this old. Younger ones may be anything.
 const RESOLVING_VISIBLE_AFTER: Duration = Duration::from_millis(700);
@@ -50,12 +49,11 @@ impl Watched {
         }
         self.strange |= other;
         self.given_up |= was_extracting.keys().any(|chain| !self.extracting.contains_key(chain) && !self.chains.contains(chain));
-        self.open = references.iter().map(|r| r.digest.clone()).collect();
+        let was_open = std::mem::replace(&mut self.open, references.iter().map(|r| r.digest.clone()).collect());
+        self.yield_taken(&mut references, &was_open, around);
         self.ingests(&references, inventory, taken_at, around);
+        self.look_for_sources();
         self.classify(other, inventory, taken_at);
-        if self.is_unknown(taken_at) {
-            self.ask_for_name();
-        }
         let after = (self.contents.len(), self.chains.len(), self.extracting.clone(), self.open.clone());
         if before != after {
             self.last_change = taken_at;
@@ -105,6 +103,9 @@ impl Watched {
                 _,
             ) => {}
         }
+        if self.stage == Stage::Candidate && self.is_from_registry() {
+            self.stage = Stage::Live;
+        }
         self.plan(now);
         if matches!(self.stage, Stage::Ending { .. }) {
             self.ask_for_evidence(Self::want);
@@ -112,9 +113,23 @@ impl Watched {
         self.fold(now, around);
     }
 
+    /// Leaves what another lease lists since to that one: a blob is written by one pull at a time, and who lists it later writes it.
+    fn yield_taken(&mut self, references: &mut Vec<&Reference>, was_open: &BTreeSet<Digest>, around: &mut impl Around) {
+        references.retain(|reference| {
+            let digest = &reference.digest;
+            if was_open.contains(digest) && around.is_taken(digest, self.id) {
+                self.yielded.insert(digest.clone());
+            }
+            !self.yielded.contains(digest)
+        });
+        self.open.retain(|digest| !self.yielded.contains(digest));
+    }
+
     pub(super) fn ingests(&mut self, references: &[&Reference], inventory: &Inventory, now: Timestamp, around: &mut impl Around) {
         for ingest in inventory.ingests.iter().filter(|i| references.contains(&&i.reference)) {
             let digest = &ingest.reference.digest;
+            self.fetched_any = true;
+            around.take(digest, self.id);
             if self.planned_at.is_none()
                 && ingest.reference.kind == "layer"
                 && !self.layers.iter().any(|l| l.planned.digest == *digest)
@@ -123,7 +138,6 @@ impl Watched {
                 self.layers.push(Track::new(planned, None));
             }
             if let Some(layer) = self.layers.iter_mut().find(|l| l.planned.digest == *digest) {
-                around.take(digest, self.id);
                 layer.origin = Origin::Ours;
                 layer.open(ingest.started_at, ingest.offset, self.created_at, now);
             }
@@ -137,11 +151,7 @@ impl Watched {
         if !is_layer && is_document && (!self.chained || facts.has_children) {
             self.want(Subject::Blob(digest.clone()));
         }
-        if facts.has_children
-            && let Some(source) = facts.sources.last()
-        {
-            self.learn_name(source.clone());
-        }
+        self.learn_sources(&facts);
         if self.is_explored() && !is_layer {
             self.contents.insert(digest.clone());
         }
@@ -149,6 +159,9 @@ impl Watched {
     }
 
     pub(super) fn learn_snapshot(&mut self, key: &str, facts: SnapshotFacts) {
+        if facts.remote {
+            self.mount_remotely(key);
+        }
         match ExtractKey::parse(key) {
             Some(key) => self.prepared.insert(key.chain().clone(), facts.created_at),
             None => self.snapshots.insert(key.to_owned(), facts.created_at),
@@ -158,40 +171,9 @@ impl Watched {
         }
     }
 
-    /// Image records are candidates for the name while the pull runs, and proof of its success at the end.
-    pub(super) fn learn_images(&mut self, target: &Digest, records: Vec<ImageRecord>) {
-        let proves = |r: &&ImageRecord| self.proves(r);
-        let proven = records.iter().filter(proves).filter_map(|r| r.name.clone()).min_by_key(|n| n.tag().is_none());
-        if let Some(name) = proven {
-            self.name = Some(name);
-        } else {
-            let same_repository = |n: &ImageRef| {
-                self.name
-                    .as_ref()
-                    .is_some_and(|own| (own.registry_host(), own.repository()) == (n.registry_host(), n.repository()))
-            };
-            let candidate = records.iter().filter_map(|r| r.name.clone()).find(|n| n.tag().is_some() && same_repository(n));
-            candidate.into_iter().for_each(|name| self.learn_name(name));
-        }
-        self.records.retain(|r| r.target != *target);
-        self.records.extend(records);
-    }
-
-    /// Takes a name if it says more than the one that is known.
-    pub(super) fn learn_name(&mut self, name: ImageRef) {
-        if self.name.as_ref().is_none_or(|known| !known.is_exact()) {
-            self.name = Some(name);
-        }
-    }
-
     /// The digests that the image's name may stand for: indexes and manifests that the lease holds.
     pub(super) fn tops(&self) -> impl Iterator<Item = &Digest> {
         self.documents.iter().filter(|(_, d)| !matches!(d, Document::Config { .. })).map(|(digest, _)| digest)
-    }
-
-    pub(super) fn top(&self) -> Option<Digest> {
-        let index = self.documents.iter().find(|(_, d)| matches!(d, Document::Index { .. }));
-        index.map(|(digest, _)| digest).or_else(|| self.tops().next()).cloned()
     }
 
     /// Whether the image's tree is followed from its top, because the lease shows no more of it: it was never seen, or is gone.
@@ -207,14 +189,15 @@ impl Watched {
         if self.stage != Stage::Candidate {
             return;
         }
-        let is_pull = !(self.contents.is_empty() && self.open.is_empty() && self.extracting.is_empty());
+        let is_empty = self.contents.is_empty() && self.open.is_empty() && self.extracting.is_empty();
+        let is_pull = self.is_from_registry();
         let newest = inventory.ingests.iter().filter(|i| self.open.contains(&i.reference.digest)).map(|i| i.updated_at).max();
         let newest = newest.unwrap_or(self.created_at).max(self.created_at);
         self.stage = match (is_pull, other) {
             _ if now.since(newest) >= ORPHANED_AFTER => Stage::Dull,
             (true, _) => Stage::Live,
             (false, true) => Stage::Dull,
-            (false, false) if now.since(self.created_at) >= RESOLVING_VISIBLE_AFTER => Stage::Live,
+            (false, false) if is_empty && now.since(self.created_at) >= RESOLVING_VISIBLE_AFTER => Stage::Live,
             (false, false) => Stage::Candidate,
         };
     }

@@ -3,14 +3,15 @@
 //! It knows nothing of other pulls; what it needs of them (who brings a layer, who unpacks it) is handed in as [`Around`]. What it wants
 //! to know more it puts on a list, which the tracker turns into questions.
 //!
-//! Rooms: `asking` what it wants to know, `learning` what it takes in, `folding` it into layers, `expecting` its end,
-//! `telling` the state, `ending` it.
+//! Rooms: `asking` what it wants to know, `learning` what it takes in, `naming` whose image it is, `folding` it into layers, `expecting`
+//! its end, `telling` the state, `ending` it.
 
 mod asking;
 mod ending;
 mod expecting;
 mod folding;
 mod learning;
+mod naming;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +62,8 @@ pub(super) enum Stage {
 pub(super) trait Around {
     /// Notes that the asker brings this blob now, whoever did before.
     fn take(&mut self, digest: &Digest, asker: PullId);
+    /// Whether another pull brings this blob since the asker was seen to.
+    fn is_taken(&self, digest: &Digest, asker: PullId) -> bool;
     /// Whether another pull may have written this image record.
     fn rivals(&self, asker: PullId, record: &ImageRecord) -> bool;
     /// The name under which an image of this repository was recorded between these times, if no other pull may have been the one.
@@ -125,8 +128,16 @@ pub(super) struct Watched {
     given_up: bool,
     /// Whether its downloads were still there when its lease was gone, and no byte had come.
     lingering: bool,
+    /// Blobs that another pull goes on with.
+    yielded: BTreeSet<Digest>,
+    /// Whether something came, or began to come, in the way of a pull.
+    fetched_any: bool,
     resolved_at: Option<Timestamp>,
     name: Option<ImageRef>,
+    /// Whether the name is from an intent of which nothing but the time fits yet.
+    guessed: bool,
+    /// Repositories that its index or manifest is known to come from: one of them is its own.
+    sources: Vec<ImageRef>,
     records: Vec<ImageRecord>,
     meter: Meter,
     pace: Pace,
@@ -184,8 +195,12 @@ impl Watched {
             leftover: false,
             given_up: false,
             lingering: false,
+            yielded: BTreeSet::new(),
+            fetched_any: false,
             resolved_at: None,
             name: None,
+            guessed: false,
+            sources: Vec::new(),
             records: Vec::new(),
             meter: Meter::default(),
             pace: Pace::default(),
@@ -234,6 +249,11 @@ impl Watched {
     /// Notes that the lease is still there though it is of no more interest.
     pub(super) const fn still_there(&mut self, taken_at: Timestamp) {
         self.last_alive = taken_at;
+    }
+
+    /// Whether it is no pull, or the leftover of one.
+    pub(super) const fn is_dull(&self) -> bool {
+        matches!(self.stage, Stage::Dull)
     }
 
     /// Whether its end is not told yet.

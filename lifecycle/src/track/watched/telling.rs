@@ -68,8 +68,8 @@ impl Watched {
     }
 
     pub(super) fn phase(&self) -> Phase {
-        let fetched_any = self.layers.iter().any(|l| !l.is_cached());
-        let missing = self.layers.iter().any(|l| !l.is_cached() && !l.complete);
+        let fetched_any = self.layers.iter().any(|l| !l.needs_no_fetching());
+        let missing = self.layers.iter().any(|l| !l.needs_no_fetching() && !l.complete);
         let packed = self.layers.iter().any(|l| !l.unpacked);
         match (self.layers.is_empty(), missing, packed, fetched_any) {
             (true, ..) | (false, false, false, false) => Phase::Resolving,

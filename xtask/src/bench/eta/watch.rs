@@ -220,6 +220,7 @@ impl Scene {
     fn answer(&self, subject: &Subject, world: &World) -> Answer {
         let facts = |at: f64, size: u64, has_children: bool| ContentFacts {
             created_at: self.at(at),
+            labelled_at: self.at(at),
             size,
             has_children,
             sources: Vec::new(),
@@ -235,7 +236,7 @@ impl Scene {
                     .iter()
                     .position(|c| c.as_str() == key)
                     .and_then(|i| world.layers[i].unpacked_at)
-                    .map(|at| SnapshotFacts { created_at: self.at(at), image: None }),
+                    .map(|at| SnapshotFacts { created_at: self.at(at), image: None, remote: false }),
             ),
             Subject::ImagesOf(digest) if *digest == self.manifest && world.is_over() => Answer::Images(vec![self.record(world)]),
             Subject::ImageNamed(_) if world.is_over() => Answer::Images(vec![self.record(world)]),

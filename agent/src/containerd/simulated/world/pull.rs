@@ -20,6 +20,8 @@ use crate::containerd::simulated::{
 
 /// How long after its commit content gets its labels.
 const LABEL_LAG: Duration = Duration::from_millis(3);
+/// What a lazy snapshotter takes to mount a layer: a few requests to the registry.
+const MOUNT: Duration = Duration::from_millis(200);
 /// How long the last errand of a pull takes that failed or was canceled: deleting its lease.
 const LEAVE: Duration = Duration::from_millis(8);
 /// The shortest time in which a layer is unpacked.
@@ -65,6 +67,8 @@ enum Stage {
 enum Unpack {
     /// Waits until no other pull works on the same chain.
     Locking,
+    /// Lets a lazy snapshotter find out what is in the layer.
+    Mounting { until: Timestamp },
     /// Has prepared a snapshot, waits for the layer's content.
     Fetching { key: String },
     /// Writes the layer's files.
@@ -147,7 +151,7 @@ impl Pull {
                 | End::DigestMismatch(_)
                 | End::UnpackFailure(_) => self.stage = Stage::Documents { next: 0 },
             },
-            Stage::Documents { next } => self.step_documents(*next),
+            Stage::Documents { next } => self.step_documents(*next, store, now),
             Stage::Layers { .. } => self.step_unpack(store, ids, now),
             Stage::Recording { .. } => self.step_records(store, now),
             Stage::Leaving { until } if now >= *until => {
@@ -226,12 +230,14 @@ impl Pull {
         }
     }
 
-    fn step_documents(&mut self, next: usize) {
+    fn step_documents(&mut self, next: usize, store: &mut Store, now: Timestamp) {
         match self.documents.get_mut(next) {
             None => self.stage = Stage::Layers { next: 0, unpack: Unpack::Locking },
             Some(document) if document.state == State::Done => {
                 // As in containerd a document is labelled before its children are fetched.
                 if self.unlabelled.is_empty() {
+                    let (key, repository) = self.image.source_label();
+                    store.label_content(document.blob.digest.as_str(), &key, &repository, now);
                     self.stage = Stage::Documents { next: next + 1 };
                 }
             }
@@ -248,6 +254,14 @@ impl Pull {
             Unpack::Locking if store.snapshots.contains_key(&chain) => {
                 store.keep(&self.lease, Resource::Snapshot(chain));
                 *next += 1;
+            }
+            Unpack::Locking if self.spec.lazy => *unpack = Unpack::Mounting { until: now + MOUNT },
+            Unpack::Mounting { until } if now >= *until => {
+                let mut labels = snapshot_labels(store, &self.image, *next);
+                labels.insert("containerd.io/snapshot/remote".to_owned(), "remote snapshot".to_owned());
+                let parent = next.checked_sub(1).map(|below| self.image.layers[below].chain_id.to_string());
+                store.mount(&self.lease, &chain, Snapshot { committed: true, parent, labels, created_at: now, size: 0 });
+                (*next, *unpack) = (*next + 1, Unpack::Locking);
             }
             Unpack::Locking => {
                 let key = format!("extract-{} {chain}", ids.shaped(now));
@@ -273,7 +287,7 @@ impl Pull {
                 store.chain_locks.remove(&chain);
                 (*next, *unpack) = (*next + 1, Unpack::Locking);
             }
-            Unpack::Fetching { .. } | Unpack::Applying { .. } => {}
+            Unpack::Fetching { .. } | Unpack::Applying { .. } | Unpack::Mounting { .. } => {}
         }
     }
 

@@ -214,6 +214,12 @@ impl Store {
         self.tell(now, Fact::SnapshotCommitted { key: key.to_owned(), name: chain.to_owned() });
     }
 
+    /// Puts a committed snapshot there that a lazy snapshotter mounted. Nobody is told.
+    pub(super) fn mount(&mut self, lease: &str, chain: &str, snapshot: Snapshot) {
+        self.snapshots.insert(chain.to_owned(), Snapshot { committed: true, ..snapshot });
+        self.keep(lease, Resource::Snapshot(chain.to_owned()));
+    }
+
     /// Removes a prepared snapshot. Announced.
     pub(super) fn remove_snapshot(&mut self, lease: &str, key: &str, now: Timestamp) {
         self.snapshots.remove(key);
