@@ -117,12 +117,12 @@ fn static_build(repo: &Repo, package: &str, target: &str) -> Command {
     cargo
 }
 
-/// Builds one program of the end-to-end kit (the demo, the benchmarks) and returns its path.
+/// Builds one program that is not shipped (the demo, the benchmarks) and returns its path.
 ///
 /// # Errors
 /// When cargo fails.
-pub(crate) fn kit(repo: &Repo, profile: Profile, program: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn program(repo: &Repo, profile: Profile, package: &str, program: &str) -> anyhow::Result<PathBuf> {
     let (name, folder) = profile.names();
-    shell::run(&mut repo.cargo(&["build", "--profile", name, "--package", "e2e", "--bin", program]))?;
+    shell::run(&mut repo.cargo(&["build", "--profile", name, "--package", package, "--bin", program]))?;
     Ok(repo.target.join(folder).join(program))
 }

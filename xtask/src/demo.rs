@@ -27,7 +27,7 @@ pub(crate) struct Args {
 pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
     let (binaries, demo) = step("build", || {
         let binaries = build::binaries(repo, Profile::Quick)?;
-        Ok((binaries, build::kit(repo, Profile::Quick, "demo")?))
+        Ok((binaries, build::program(repo, Profile::Quick, "e2e", "demo")?))
     })?;
     let mut command = Command::new(&demo);
     command.current_dir(&repo.root).env("E2E_BINARIES", binaries);

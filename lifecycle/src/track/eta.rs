@@ -5,26 +5,26 @@
 //! nothing. What comes is the rate of [`super::pace`] for as many seconds as lie ahead; how fast unpacking is, this node has shown.
 //!
 //! When fewer layers are left than were fetched at a time, it depends on who limits: a link gives its bytes to those that are left, a
-//! registry that limits each connection does not. `sharing` says which, between 0 (the link) and 1 (each connection).
+//! registry that limits each connection does not. The pull is played forward for both, and each counts as much as it is likely.
 //!
 //! The bounds are where the truth lies four times in five if the rate wavers on as it did. A told estimate never jumps: see [`calm`].
 
 use std::time::Duration;
 
-use super::pace::{Rate, seconds};
+use super::experience::Unpacking;
+use super::pace::{Rate, as_f64, seconds};
 use crate::pull::Eta;
 
 /// Layers that containerd fetches at a time if nothing else was seen.
 pub(super) const SLOTS: usize = 3;
 /// Beyond its logarithm by so many deviations on either side lies one in ten.
 const ONE_IN_TEN: f64 = 1.28;
+/// No forecast is shorter, seconds.
+const LEAST: f64 = 0.1;
 /// How far off a forecast is though the rate does not waver.
-const LEAST_SPREAD: f64 = 0.04;
+const LEAST_SPREAD: f64 = 0.02;
 /// How far off everything may be.
 const MOST_SPREAD: f64 = 1.0;
-/// How much unpacking differs from layer to layer of the same size, and how well a node's speed is known.
-const UNPACK_SPREAD: f64 = 0.2;
-const SPEED_SPREAD: f64 = 0.1;
 /// What it takes to open a layer and to commit a snapshot, seconds.
 pub(super) const LAYER_COST: f64 = 0.03;
 /// No estimate is shorter: from nothing it could not double.
@@ -39,8 +39,6 @@ pub(super) struct Part {
     pub(super) left: f64,
     /// Whether it is being fetched.
     pub(super) open: bool,
-    /// Its own rate, bytes per second, if it is known.
-    pub(super) own: Option<f64>,
     /// For how many seconds it has been unpacking.
     pub(super) unpacking: Option<f64>,
 }
@@ -48,14 +46,10 @@ pub(super) struct Part {
 /// What the layers meet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ahead {
-    /// Bytes per second of all that are fetched at a time.
-    pub(super) rate: f64,
-    /// Who limits: 0 the link, 1 each connection.
-    pub(super) sharing: f64,
+    pub(super) rate: Rate,
     /// How many are fetched at a time.
     pub(super) slots: usize,
-    /// Compressed bytes per second that this node unpacks.
-    pub(super) unpack: f64,
+    pub(super) unpack: Unpacking,
 }
 
 /// What is to come, in seconds from now.
@@ -81,14 +75,14 @@ impl Forecast {
 /// Plays the layers that are left forward.
 pub(super) fn forecast(parts: &[Part], ahead: Ahead) -> Forecast {
     let fetched = fetch(parts, ahead);
-    let cost = |part: &Part| LAYER_COST + part.packed / ahead.unpack.max(1.0);
+    let cost = |part: &Part| LAYER_COST + part.packed / ahead.unpack.rate().max(1.0);
     let efforts: Vec<f64> = parts.iter().map(|p| if p.packed > 0.0 { cost(p) } else { 0.0 }).collect();
     let mut done = 0.0_f64;
     let unpack = |((part, fetched_at), takes): ((&Part, &f64), &f64)| {
         if part.packed > 0.0 {
             done = match part.unpacking {
                 // One that takes longer than it should will take longer by a part of what it has taken.
-                Some(already) => (takes - already).max(already.max(*takes) / 4.0),
+                Some(already) => (takes - already).max(already.max(*takes) / 8.0),
                 None => done.max(*fetched_at) + takes,
             };
         }
@@ -102,24 +96,20 @@ pub(super) fn forecast(parts: &[Part], ahead: Ahead) -> Forecast {
 fn fetch(parts: &[Part], ahead: Ahead) -> Vec<f64> {
     let mut left: Vec<f64> = parts.iter().map(|p| p.left).collect();
     let mut fetched_at = vec![0.0; parts.len()];
-    let known: Vec<f64> = parts.iter().filter_map(|p| p.own.filter(|_| p.left > 0.0)).collect();
-    let usual =
-        if known.is_empty() { ahead.rate / ahead.slots.max(1) as f64 } else { known.iter().sum::<f64>() / known.len() as f64 };
     let mut now = 0.0;
     loop {
         let waiting = |open: bool| (0..parts.len()).filter(move |i| parts[*i].open == open);
         let active: Vec<usize> =
             waiting(true).chain(waiting(false)).filter(|i| left[*i] > 0.0).take(ahead.slots.max(1)).collect();
-        let own = |i: usize| parts[i].own.unwrap_or(usual).max(1.0);
-        let connections: f64 = active.iter().map(|i| own(*i)).sum();
         if active.is_empty() {
             break;
         }
-        let boost = (ahead.rate.max(1.0) / connections).powf(1.0 - ahead.sharing);
-        let first = active.iter().map(|i| left[*i] / (own(*i) * boost)).fold(f64::MAX, f64::min);
+        let count = as_f64(active.len() as u64);
+        let together = ahead.rate.per_sec.max(1.0) * (count / as_f64(SLOTS as u64)).powf(ahead.rate.sharing);
+        let first = active.iter().map(|i| left[*i] * count / together).fold(f64::MAX, f64::min);
         now += first;
         for i in active {
-            left[i] -= first * own(i) * boost;
+            left[i] -= first * together / count;
             if left[i] < 1.0 {
                 left[i] = 0.0;
                 fetched_at[i] = now;
@@ -129,18 +119,28 @@ fn fetch(parts: &[Part], ahead: Ahead) -> Vec<f64> {
     fetched_at
 }
 
-/// The estimate of a forecast that begins in `lead` seconds.
-pub(super) fn estimate(forecast: &Forecast, lead: f64, rate: Option<Rate>) -> Option<Eta> {
+/// The estimate of forecasts that begin in `lead` seconds, each with what was reckoned with.
+pub(super) fn estimate(forecasts: &[(Forecast, Rate)], unpack: Unpacking, lead: Duration) -> Option<Eta> {
+    let lead = lead.as_secs_f64();
+    let total = |forecast: &Forecast| (forecast.ends().1 + lead).max(LEAST);
+    let credit = forecasts.iter().map(|(_, rate)| rate.credit).sum::<f64>().max(f64::MIN_POSITIVE);
+    let mean = |of: &dyn Fn(&Forecast, Rate) -> f64| forecasts.iter().map(|(f, r)| r.credit * of(f, *r)).sum::<f64>() / credit;
+    let log = mean(&|f, _| total(f).ln());
+    let apart = mean(&|f, _| (total(f).ln() - log).powi(2)).sqrt();
+    let spread = mean(&|f, rate| unsure(f, unpack, lead, rate) / total(f)).hypot(apart);
+    let (total, factor) = (log.exp(), (ONE_IN_TEN * spread.clamp(LEAST_SPREAD, MOST_SPREAD)).exp());
+    Eta::within(seconds(total / factor), seconds(total), seconds(total * factor))
+}
+
+/// How many seconds off a forecast may be.
+fn unsure(forecast: &Forecast, unpack: Unpacking, lead: f64, rate: Rate) -> f64 {
     let (fetched, ready) = forecast.ends();
-    let total = (ready + lead).max(0.0);
-    let of_rate = rate.map_or(0.0, |r| r.spread * (fetched + lead.max(0.0)));
+    let of_rate = rate.spread * (fetched + lead);
     // Of unpacking only that counts which no download hides.
     let bare = forecast.unpacked.iter().zip(&forecast.efforts).filter(|(at, _)| **at > fetched).map(|(_, takes)| takes);
-    let of_layers = bare.map(|takes| (takes * UNPACK_SPREAD).powi(2)).sum::<f64>().sqrt();
-    let of_speed = (ready - fetched) * SPEED_SPREAD;
-    let unsure = (of_rate.powi(2) + of_layers.powi(2) + of_speed.powi(2)).sqrt() / total.max(0.1);
-    let factor = (ONE_IN_TEN * unsure.clamp(LEAST_SPREAD, MOST_SPREAD)).exp();
-    Eta::within(seconds(total / factor), seconds(total), seconds(total * factor))
+    let of_layers = bare.map(|takes| (takes * unpack.of_layers()).powi(2)).sum::<f64>();
+    let of_speed = (ready - fetched) * unpack.spread();
+    (of_rate.powi(2) + of_layers + of_speed.powi(2)).sqrt()
 }
 
 /// Keeps an estimate within half and double of the one that was told before; its bounds are widened to hold it.
@@ -159,10 +159,15 @@ mod tests {
 
     use super::*;
 
-    const LINK: Ahead = Ahead { rate: 10.0e6, sharing: 0.0, slots: 3, unpack: 100.0e6 };
+    /// A link of 10 MB/s, or connections that have that together when three come.
+    fn link(sharing: f64) -> Ahead {
+        let mut unpack = Unpacking::default();
+        (0..200).for_each(|_| unpack.learn(1_000_000_000, Duration::from_secs(10)));
+        Ahead { rate: Rate { per_sec: 10.0e6, spread: 0.1, credit: 1.0, sharing }, slots: 3, unpack }
+    }
 
     fn queued(size: f64) -> Part {
-        Part { packed: size, left: size, open: false, own: None, unpacking: None }
+        Part { packed: size, left: size, open: false, unpacking: None }
     }
 
     fn ends(parts: &[Part], ahead: Ahead) -> (f64, f64) {
@@ -172,36 +177,31 @@ mod tests {
 
     #[test]
     fn unpacking_beside_a_download_costs_nothing_and_the_last_layer_is_unpacked_alone() {
-        assert_eq!(ends(&[queued(100.0e6); 6], LINK), (60.0, 63.1), "three come at a time, so three are left to unpack");
-        assert_eq!(ends(&[queued(100.0e6); 6], Ahead { slots: 1, ..LINK }), (60.0, 61.0));
+        assert_eq!(ends(&[queued(100.0e6); 6], link(0.0)), (60.0, 63.1), "three come at a time, so three are left to unpack");
+        assert_eq!(ends(&[queued(100.0e6); 6], Ahead { slots: 1, ..link(0.0) }), (60.0, 61.0));
     }
 
     #[test]
     fn the_last_layer_has_the_whole_link_but_no_more_than_its_own_limited_connection() {
         let parts = [queued(30.0e6), queued(30.0e6), queued(90.0e6)];
-        assert_eq!(ends(&parts, LINK).0, 15.0);
-        assert_eq!(ends(&parts, Ahead { sharing: 1.0, ..LINK }).0, 27.0);
-    }
-
-    #[test]
-    fn a_layer_on_a_slow_connection_of_its_own_sets_the_pace() {
-        let open = |own: f64| Part { open: true, own: Some(own), ..queued(60.0e6) };
-        let limited = Ahead { sharing: 1.0, ..LINK };
-        assert_eq!(ends(&[open(9.0e6), open(1.0e6)], limited).0, 60.0);
+        assert_eq!(ends(&parts, link(0.0)).0, 15.0);
+        assert_eq!(ends(&parts, link(1.0)).0, 27.0);
     }
 
     #[test]
     fn unpacking_that_takes_longer_than_it_should_goes_on_for_a_while() {
-        let part = |already: f64| Part { packed: 100.0e6, left: 0.0, open: false, own: None, unpacking: Some(already) };
-        assert_eq!(ends(&[part(0.5)], LINK).1, 0.5);
-        assert_eq!(ends(&[part(8.0)], LINK).1, 2.0);
+        let part = |already: f64| Part { packed: 100.0e6, left: 0.0, open: false, unpacking: Some(already) };
+        assert_eq!(ends(&[part(0.5)], link(0.0)).1, 0.5);
+        assert_eq!(ends(&[part(8.0)], link(0.0)).1, 1.0);
     }
 
     #[test]
     fn what_is_not_known_of_the_rate_widens_the_bounds() {
-        let forecast = forecast(&[queued(100.0e6)], LINK);
+        let ahead = link(0.0);
+        let forecast = forecast(&[queued(100.0e6)], ahead);
         let bounds = |spread: f64| {
-            let eta = estimate(&forecast, 0.0, Some(Rate { per_sec: 10.0e6, spread })).expect("in order");
+            let eta =
+                estimate(&[(forecast.clone(), Rate { spread, ..ahead.rate })], ahead.unpack, Duration::ZERO).expect("in order");
             (eta.low(), eta.high())
         };
         assert!(bounds(0.5).0 < bounds(0.1).0 && bounds(0.5).1 > bounds(0.1).1);
@@ -210,14 +210,13 @@ mod tests {
     proptest! {
         #[test]
         fn any_layers_are_fetched_and_then_unpacked_in_finite_time(
-            sizes in prop::collection::vec((0.0..1e12, 0.0..1e12, any::<bool>(), prop::option::of(0.0..1e10)), 0..40),
-            rate in 0.0..1e11, sharing in 0.0..=1.0, slots in 0_usize..20, unpack in 0.0..1e11,
+            sizes in prop::collection::vec((0.0..1e12, 0.0..1e12, any::<bool>()), 0..40),
+            rate in 0.0..1e11, sharing in 0.0..=1.0, slots in 0_usize..20,
         ) {
-            let part = |(packed, left, open, own): &(f64, f64, bool, Option<f64>)| {
-                Part { packed: *packed, left: *left, open: *open, own: *own, unpacking: None }
-            };
+            let part = |(packed, left, open): &(f64, f64, bool)| Part { packed: *packed, left: *left, open: *open, unpacking: None };
+            let rate = Rate { per_sec: rate, spread: 0.1, credit: 1.0, sharing };
             let parts: Vec<Part> = sizes.iter().map(part).collect();
-            let (fetched, ready) = forecast(&parts, Ahead { rate, sharing, slots, unpack }).ends();
+            let (fetched, ready) = forecast(&parts, Ahead { rate, slots, ..link(0.0) }).ends();
             prop_assert!(fetched.is_finite() && ready >= fetched && fetched >= 0.0, "{} {}", fetched, ready);
         }
 
@@ -226,7 +225,9 @@ mod tests {
             let mut told: Option<Eta> = None;
             for (total, spread) in steps {
                 let forecast = Forecast { fetched: vec![total], unpacked: vec![total], efforts: vec![0.0] };
-                let eta = calm(estimate(&forecast, 0.0, Some(Rate { per_sec: 1.0, spread })).expect("in order"), told);
+                let rate = Rate { spread, ..link(0.0).rate };
+                let eta = estimate(&[(forecast, rate)], Unpacking::default(), Duration::ZERO).expect("in order");
+                let eta = calm(eta, told);
                 let (low, likely, high) = (eta.low(), eta.likely(), eta.high());
                 prop_assert!(low <= likely && likely <= high);
                 if let (Some(was), Some(is)) = (told.and_then(Eta::likely), likely) {

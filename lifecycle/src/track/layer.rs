@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{plan::PlannedLayer, rate::Meter};
+use super::plan::PlannedLayer;
 use crate::{
     image::Digest,
     pull::{Interval, Layer, LayerState, TimingSource},
@@ -38,8 +38,6 @@ pub(super) struct Track {
     pub(super) offset: u64,
     /// Bytes that were there when the download was seen first: left by an earlier pull if there were any before this one began.
     found: Option<u64>,
-    /// How fast it comes.
-    pub(super) meter: Meter,
     /// Whether the blob is committed.
     pub(super) complete: bool,
     /// When its download was opened.
@@ -63,7 +61,6 @@ impl Track {
             origin: Origin::Unknown,
             offset: 0,
             found: None,
-            meter: Meter::default(),
             complete: false,
             opened_at: None,
             committed_at: None,
@@ -105,21 +102,15 @@ impl Track {
     }
 
     /// Notes that the download was seen open since `opened_at` with `bytes` written, by a pull that began at `begun`.
-    pub(super) fn open(&mut self, opened_at: Timestamp, bytes: u64, begun: Timestamp, now: Timestamp) {
+    pub(super) fn open(&mut self, opened_at: Timestamp, bytes: u64, begun: Timestamp) {
         self.opened_at = self.opened_at.or(Some(opened_at));
         self.found = self.found.or(Some(if opened_at < begun { bytes } else { 0 }));
         self.wrote(bytes);
-        self.meter.note(self.offset, now);
     }
 
     /// Whether a byte of it came during this pull.
     pub(super) fn has_moved(&self) -> bool {
         self.offset > self.found.unwrap_or(0)
-    }
-
-    /// Bytes per second of its own connection; `None` while it does not come.
-    pub(super) fn own_rate(&self) -> Option<u64> {
-        self.meter.bytes_per_sec().filter(|rate| *rate > 0 && !self.complete && !self.needs_no_fetching())
     }
 
     /// How many bytes were unpacked in how long, if it was seen from begin to end.

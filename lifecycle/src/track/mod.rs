@@ -363,7 +363,7 @@ impl Tracker {
                     *refused += 1;
                     continue;
                 }
-                let mut fresh = Watched::new(&node.uid, key.clone(), lease.created_at, survey.taken_at);
+                let mut fresh = Watched::new(&node.uid, key.clone(), lease.created_at, survey.taken_at).on(&self.experience);
                 if memory.born.is_some_and(|born| lease.created_at < born) {
                     fresh.stage = Stage::Dull;
                 }
@@ -550,7 +550,7 @@ impl Tracker {
         let keys: Vec<_> = self.watched.values().filter(|w| w.is_live() || w.told_open()).map(|w| w.key.clone()).collect();
         let repeat = std::mem::take(&mut self.repeat);
         for key in keys {
-            let experience = self.experience;
+            let experience = &self.experience;
             let told = with(&mut self.watched, &mut self.memory, &key, now, |w, around| {
                 if !w.is_settled(now) || matches!(w.stage, Stage::Ending { .. }) {
                     return None;

@@ -13,10 +13,10 @@ const WINDOW: Duration = Duration::from_secs(10);
 const SHORTEST: Duration = Duration::from_millis(900);
 /// Looks that are kept: the window at ten a second.
 const MAX_SAMPLES: usize = 100;
-/// containerd's step.
-const STEP: u64 = 1 << 20;
 /// No stall is told before this much silence.
 const STALL_AT_LEAST: Duration = Duration::from_secs(10);
+/// The same before the first step was seen: at 50 KB/s it takes 21 s.
+const FIRST_STEP: Duration = Duration::from_secs(30);
 /// A stall is told after this much silence, however slow the link was before.
 const STALL_AT_MOST: Duration = Duration::from_secs(60);
 
@@ -25,6 +25,9 @@ const STALL_AT_MOST: Duration = Duration::from_secs(60);
 pub(super) struct Meter {
     samples: VecDeque<(Timestamp, u64)>,
     last_progress: Option<Timestamp>,
+    /// The longest time between bytes that was seen lately, waits left out; `None` before bytes came a second time.
+    gap: Option<Duration>,
+    restarted: Option<Timestamp>,
 }
 
 impl Meter {
@@ -33,6 +36,10 @@ impl Meter {
         let newest = self.samples.back().copied();
         if newest.is_some_and(|(at, had)| bytes < had || now <= at) {
             return;
+        }
+        if newest.is_some_and(|(_, had)| bytes > had) {
+            let gap = self.last_progress.max(self.restarted).map_or(Duration::ZERO, |from| now.since(from));
+            self.gap = Some(self.gap.map_or(gap, |known| gap.max(known / 2)));
         }
         if newest.is_none_or(|(_, had)| bytes > had) {
             self.last_progress = Some(now);
@@ -47,6 +54,7 @@ impl Meter {
     pub(super) fn restart(&mut self) {
         let newest = self.samples.pop_back();
         self.samples.clear();
+        self.restarted = newest.map(|(at, _)| at);
         self.samples.extend(newest);
     }
 
@@ -66,17 +74,18 @@ impl Meter {
         u64::try_from(per_sec).ok()
     }
 
-    /// How much silence is a stall: three times what one of containerd's steps takes at the present rate, within bounds.
+    /// How much silence is a stall: three times what one of containerd's steps has taken lately, within bounds.
     pub(super) fn stall_after(&self) -> Duration {
-        let step =
-            self.bytes_per_sec().filter(|rate| *rate > 0).map_or(Duration::ZERO, |rate| Duration::from_secs(3 * STEP / rate));
-        step.clamp(STALL_AT_LEAST, STALL_AT_MOST)
+        self.gap.map_or(FIRST_STEP, |gap| (gap * 3).clamp(STALL_AT_LEAST, STALL_AT_MOST))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// containerd's step.
+    const STEP: u64 = 1 << 20;
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -124,6 +133,23 @@ mod tests {
         slow.note(0, at(0));
         slow.note(STEP, at(10_000));
         assert_eq!(slow.stall_after(), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_link_of_50_kb_a_second_never_stalls_and_its_silence_is_told_within_a_minute() {
+        let (mut meter, mut seen) = (Meter::default(), 0);
+        let quiet = |meter: &Meter, now: Timestamp| meter.last_progress().map_or(Duration::ZERO, |last| now.since(last));
+        for look in 0..1_200 {
+            let now = at(500 * look);
+            seen = look * 25_000 / STEP * STEP;
+            meter.note(seen, now);
+            assert!(quiet(&meter, now) < meter.stall_after(), "called stalled after {look} looks");
+        }
+        let told = (1_200..1_400).map(|look| at(500 * look)).find(|now| {
+            meter.note(seen, *now);
+            quiet(&meter, *now) >= meter.stall_after()
+        });
+        assert!(told.is_some_and(|now| quiet(&meter, now) <= Duration::from_secs(60)), "silence is not told");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Plays of one act for the tracker: what is shown, asked and told, step by step. Random histories are in `tests/house.rs`.
 
 mod endings;
+mod expecting;
 mod naming;
 mod short;
 

@@ -4,8 +4,10 @@
 //! `agent`: what an agent costs beside a real containerd, while nothing is pulled ([`idle`]) and while 3 and 15 layers come at once
 //! ([`active`]); stretches without and with an agent alternate, so that what it costs containerd is a difference of neighbours in time.
 //! `outage`: a thousand pulls while nobody receives ([`outage`]).
+//! `eta`: how far off the estimated times to ready are for pulls over a slow link ([`eta`]); no gate, as the link is what we make it.
 
 mod active;
+mod eta;
 mod idle;
 mod outage;
 mod usage;
@@ -73,6 +75,8 @@ enum Bench {
         #[arg(long, default_value_t = 1_000)]
         pulls: u32,
     },
+    /// How good estimates are for 20 real pulls
+    Eta,
 }
 
 fn main() -> ExitCode {
@@ -89,6 +93,7 @@ fn main() -> ExitCode {
     };
     match args.bench {
         Bench::Agent { seconds } => agent(tools, version, seconds, &args.results),
+        Bench::Eta => eta::run(tools, version, &args.results),
         Bench::Outage { pulls } => outage::run(tools, version, pulls, &args.results),
     }
 }

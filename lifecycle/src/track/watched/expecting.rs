@@ -8,16 +8,13 @@ use super::{Around, Watched};
 use crate::image::Digest;
 use crate::pull::{Eta, Phase, Wait};
 use crate::time::Timestamp;
-use crate::track::eta::{Ahead, Part, SLOTS, calm, estimate, forecast};
-use crate::track::experience::Experience;
+use crate::track::eta::{Ahead, Forecast, Part, SLOTS, calm, estimate, forecast};
+use crate::track::experience::{Experience, Unpacking};
 use crate::track::layer::Track;
-use crate::track::pace::{Before, Rate, as_f64, seconds};
+use crate::track::pace::{HALF_STEP, as_f64, seconds};
 
 /// An estimate is kept close to the one that was told before only if that was not longer ago.
 const SAME_BREATH: Duration = Duration::from_secs(5);
-/// How far off the rate of earlier pulls may be (deviation of its logarithm).
-const OF_OTHERS: f64 = 0.5;
-
 /// When a layer is expected.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected {
@@ -44,38 +41,36 @@ impl Watched {
         wait: Option<&Wait>,
         now: Timestamp,
         around: &impl Around,
-        mut experience: Experience,
+        experience: &Experience,
     ) -> Option<Eta> {
-        self.teach_unpacking(&mut experience);
-        experience.shared(self.pace.by_count());
         let parts: Vec<Part> = self.layers.iter().map(|l| self.part(l, wait, now)).collect();
         let left: f64 = parts.iter().map(|p| p.left).sum();
-        let rate = self.rate_ahead(left, experience);
-        let slots = if self.slots == 0 { SLOTS } else { self.slots };
-        if left > 0.0 && rate.is_none() || self.layers.is_empty() {
-            self.expected = BTreeMap::new();
+        self.expected = BTreeMap::new();
+        if left > 0.0 && !self.pace.link().is_known() || self.layers.is_empty() {
             return None;
         }
-        let per_sec = rate.map_or(1.0, |r| r.per_sec);
-        let ahead = Ahead { rate: per_sec, sharing: experience.sharing(), slots, unpack: experience.unpack_rate() };
-        let forecast = forecast(&parts, ahead);
+        let slots = if self.slots == 0 { SLOTS } else { self.slots };
+        let unpack = self.unpacking(experience);
+        let forecasts = self.pace.link().ahead(left).map(|rate| (forecast(&parts, Ahead { rate, slots, unpack }), rate));
         let lead = lead(self.id, wait, now, around);
-        let begins = lead.flatten().map_or(now, |lead| now + lead);
-        let times = self.layers.iter().zip(&parts).zip(forecast.fetched.iter().zip(&forecast.unpacked));
+        let (likely, _) = forecasts.iter().max_by(|(_, a), (_, b)| a.credit.total_cmp(&b.credit))?;
+        self.expected = self.times(&parts, likely, lead.flatten().map_or(now, |lead| now + lead));
+        let eta = match lead {
+            Some(Some(lead)) => estimate(&forecasts, unpack, lead)?,
+            None if self.planned_at.is_some() => estimate(&forecasts, unpack, Duration::ZERO)?,
+            Some(None) | None => return estimate(&forecasts, unpack, Duration::ZERO)?.low().map(Eta::AtLeast),
+        };
+        Some(calm(eta, self.told_before(phase, wait, now)))
+    }
+
+    /// When each layer is expected, by a forecast that begins then.
+    fn times(&self, parts: &[Part], forecast: &Forecast, begins: Timestamp) -> BTreeMap<Digest, Expected> {
+        let times = self.layers.iter().zip(parts).zip(forecast.fetched.iter().zip(&forecast.unpacked));
         let expected = times.map(|((layer, part), (fetched, unpacked))| {
             let fetched = (part.open && part.left > 0.0).then(|| begins + seconds(*fetched));
             (layer.planned.digest.clone(), Expected { fetched, unpacked: begins + seconds(*unpacked) })
         });
-        self.expected = expected.collect();
-        let (_, total) = forecast.ends();
-        // Bytes that are on their way to containerd's next step.
-        let coming = if left > 0.0 { self.pace.silence().min(as_f64(1 << 20) / per_sec.max(1.0)).min(total / 2.0) } else { 0.0 };
-        let eta = match lead {
-            Some(Some(lead)) => estimate(&forecast, lead.as_secs_f64(), rate)?,
-            None if self.planned_at.is_some() => estimate(&forecast, -coming, rate)?,
-            Some(None) | None => return estimate(&forecast, 0.0, rate)?.low().map(Eta::AtLeast),
-        };
-        Some(calm(eta, self.told_before(phase, wait, now)))
+        expected.collect()
     }
 
     /// What was told last, if nothing has changed since that may make an estimate jump.
@@ -85,40 +80,38 @@ impl Watched {
         told.eta.filter(|_| same && now.since(*at) <= SAME_BREATH)
     }
 
-    /// The rate to reckon with: over as long as lies ahead.
-    fn rate_ahead(&self, left: f64, experience: Experience) -> Option<Rate> {
-        let before = Before { rate: experience.link_rate(), wavering: experience.wavering() };
-        let of_others = before.rate.map(|per_sec| Rate { per_sec, spread: OF_OTHERS });
-        let whole = self.pace.rate(f64::MAX, before);
-        whole.and_then(|whole| self.pace.rate(left / whole.per_sec.max(1.0), before)).or(of_others)
-    }
-
     fn part(&self, layer: &Track, wait: Option<&Wait>, now: Timestamp) -> Part {
         let theirs = matches!(wait, Some(Wait::LayerLock { layer: held, .. }) if *held == layer.planned.digest);
         let left = if layer.needs_no_fetching() || theirs { 0 } else { layer.planned.size - layer.fetched() };
+        let open = self.open.contains(&layer.planned.digest);
+        let coming = if open { HALF_STEP.min(left / 2) } else { 0 };
         let begun = if layer.is_cached() { layer.prepared_at } else { layer.prepared_at.max(layer.committed_at) };
         let unpacking = begun.filter(|_| layer.extracting && (layer.complete || layer.is_cached()));
         Part {
             packed: if layer.unpacked || theirs { 0.0 } else { as_f64(layer.planned.size.max(1)) },
-            left: as_f64(left),
-            open: self.open.contains(&layer.planned.digest),
-            own: layer.own_rate().map(as_f64),
+            left: as_f64(left - coming),
+            open,
             unpacking: unpacking.map(|(at, _)| now.since(at).as_secs_f64()),
         }
     }
 
     /// Teaches the node what this pull has shown.
     pub(super) fn teach(&self, experience: &mut Experience) {
-        self.teach_unpacking(experience);
-        let (seconds, bytes) = self.pace.seen();
-        experience.fetched(seconds, bytes);
-        experience.shared(self.pace.by_count());
-        self.pace.wavered().into_iter().for_each(|variance| experience.wavered(variance));
+        self.unpackings().for_each(|(bytes, took)| experience.unpacking.learn(bytes, took));
+        if self.pace.link().is_known() {
+            experience.link = *self.pace.link();
+        }
     }
 
-    fn teach_unpacking(&self, experience: &mut Experience) {
-        let took = self.layers.iter().filter_map(|l| Some((l.planned.size, l.unpacking_took()?)));
-        took.for_each(|(bytes, took)| experience.unpacked(bytes, took));
+    /// How fast the node unpacks, as it and this pull have shown.
+    fn unpacking(&self, node: &Experience) -> Unpacking {
+        let mut unpacking = node.unpacking;
+        self.unpackings().for_each(|(bytes, took)| unpacking.learn(bytes, took));
+        unpacking
+    }
+
+    fn unpackings(&self) -> impl Iterator<Item = (u64, Duration)> {
+        self.layers.iter().filter_map(|l| Some((l.planned.size, l.unpacking_took()?)))
     }
 }
 

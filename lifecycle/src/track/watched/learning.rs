@@ -51,7 +51,7 @@ impl Watched {
         self.given_up |= was_extracting.keys().any(|chain| !self.extracting.contains_key(chain) && !self.chains.contains(chain));
         let was_open = std::mem::replace(&mut self.open, references.iter().map(|r| r.digest.clone()).collect());
         self.yield_taken(&mut references, &was_open, around);
-        self.ingests(&references, inventory, taken_at, around);
+        self.ingests(&references, inventory, around);
         self.look_for_sources();
         self.classify(other, inventory, taken_at);
         let after = (self.contents.len(), self.chains.len(), self.extracting.clone(), self.open.clone());
@@ -125,7 +125,7 @@ impl Watched {
         self.open.retain(|digest| !self.yielded.contains(digest));
     }
 
-    pub(super) fn ingests(&mut self, references: &[&Reference], inventory: &Inventory, now: Timestamp, around: &mut impl Around) {
+    pub(super) fn ingests(&mut self, references: &[&Reference], inventory: &Inventory, around: &mut impl Around) {
         for ingest in inventory.ingests.iter().filter(|i| references.contains(&&i.reference)) {
             let digest = &ingest.reference.digest;
             self.fetched_any = true;
@@ -139,7 +139,7 @@ impl Watched {
             }
             if let Some(layer) = self.layers.iter_mut().find(|l| l.planned.digest == *digest) {
                 layer.origin = Origin::Ours;
-                layer.open(ingest.started_at, ingest.offset, self.created_at, now);
+                layer.open(ingest.started_at, ingest.offset, self.created_at);
             }
         }
     }

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use self::expecting::Expected;
+use super::experience::Experience;
 use super::layer::Track;
 use super::pace::Pace;
 use super::plan::Document;
@@ -229,6 +230,12 @@ impl Watched {
         watched.hold(record.target.clone());
         watched.records.push(record);
         watched
+    }
+
+    /// On a node of which this is known.
+    pub(super) fn on(mut self, node: &Experience) -> Self {
+        self.pace = Pace::on(&node.link);
+        self
     }
 
     pub(super) const fn is_live(&self) -> bool {

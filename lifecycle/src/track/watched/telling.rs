@@ -34,7 +34,7 @@ impl Watched {
     }
 
     /// The whole present state.
-    pub(in crate::track) fn view(&mut self, now: Timestamp, around: &impl Around, experience: Experience) -> Pull {
+    pub(in crate::track) fn view(&mut self, now: Timestamp, around: &impl Around, experience: &Experience) -> Pull {
         let layers: Vec<Layer> = self.layers.iter().map(|l| l.view(self.created_at)).collect();
         let phase = self.phase();
         let running = self.is_live();
