@@ -275,7 +275,7 @@ mod tests {
     fn a_lasting_change_is_believed() {
         let mut pace = Pace::default();
         run(&mut pace, 0, 120, 40 * MB, 0);
-        run(&mut pace, 120, 20, 4 * MB, 120 * 40 * MB);
+        run(&mut pace, 120, 40, 4 * MB, 120 * 40 * MB);
         assert!(rate(&pace, 30.0) < 8.0, "{}", rate(&pace, 30.0));
     }
 

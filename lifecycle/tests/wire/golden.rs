@@ -2,8 +2,10 @@
 //! is a change of the dialect.
 
 use std::path::Path;
+use std::time::Duration;
 
 use lifecycle::measure::Metric;
+use lifecycle::pull::{Eta, Pull};
 use lifecycle::wire::{self, Event, Signal, encode};
 use serde_json::Value;
 
@@ -77,6 +79,15 @@ fn a_pull_that_began() {
 #[test]
 fn a_pull_that_downloads() {
     shows("progress.json", Signal::Logs, &encode::pulls(&node(), VERSION, [(Event::Progress, &downloading())]));
+}
+
+/// The file is never written again: agents that were shipped before bounds were told speak like this.
+#[test]
+fn an_estimate_without_bounds_from_an_older_agent_is_understood() {
+    let frozen = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/before-bounds.json"));
+    let eta = Some(Eta::About(Duration::from_millis(1_200)));
+    let same = encode::pulls(&node(), VERSION, [(Event::Progress, &Pull { eta, ..downloading() })]);
+    assert_eq!(wire::decode_json(Signal::Logs, frozen.as_bytes()).unwrap(), wire::decode(Signal::Logs, &same).unwrap());
 }
 
 #[test]
