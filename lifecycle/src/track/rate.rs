@@ -13,10 +13,16 @@ const WINDOW: Duration = Duration::from_secs(10);
 const SHORTEST: Duration = Duration::from_millis(900);
 /// Looks that are kept: the window at ten a second.
 const MAX_SAMPLES: usize = 100;
+/// containerd's step.
+const STEP: u64 = 1 << 20;
 /// No stall is told before this much silence.
 const STALL_AT_LEAST: Duration = Duration::from_secs(10);
-/// The same before the first step was seen: at 50 KB/s it takes 21 s.
-const FIRST_STEP: Duration = Duration::from_secs(30);
+/// Nor before this much while nothing says how fast the link is: a step at 50 KB/s takes 21 seconds.
+const STALL_AT_FIRST: Duration = Duration::from_secs(30);
+/// What comes this close to the end is what was left in a buffer.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Steps by which is reckoned how long the next one may take: some connections at once write theirs one right after the other.
+const MAX_STEPS: usize = 8;
 /// A stall is told after this much silence, however slow the link was before.
 const STALL_AT_MOST: Duration = Duration::from_secs(60);
 
@@ -24,10 +30,13 @@ const STALL_AT_MOST: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Meter {
     samples: VecDeque<(Timestamp, u64)>,
+    /// The first look, and those since that showed more than the one before.
+    steps: VecDeque<(Timestamp, u64)>,
+    /// Whether it waited since the last step, which says nothing about how long a step takes.
+    waited: bool,
     last_progress: Option<Timestamp>,
-    /// The longest time between bytes that was seen lately, waits left out; `None` before bytes came a second time.
-    gap: Option<Duration>,
-    restarted: Option<Timestamp>,
+    /// How long no byte had come before that.
+    pause: Duration,
 }
 
 impl Meter {
@@ -37,12 +46,10 @@ impl Meter {
         if newest.is_some_and(|(at, had)| bytes < had || now <= at) {
             return;
         }
-        if newest.is_some_and(|(_, had)| bytes > had) {
-            let gap = self.last_progress.max(self.restarted).map_or(Duration::ZERO, |from| now.since(from));
-            self.gap = Some(self.gap.map_or(gap, |known| gap.max(known / 2)));
-        }
         if newest.is_none_or(|(_, had)| bytes > had) {
+            self.pause = self.last_progress.map_or(Duration::ZERO, |before| now.since(before));
             self.last_progress = Some(now);
+            self.step(bytes, now);
         }
         self.samples.push_back((now, bytes));
         while self.samples.len() > MAX_SAMPLES || self.samples.front().is_some_and(|(at, _)| now.since(*at) > WINDOW) {
@@ -54,13 +61,20 @@ impl Meter {
     pub(super) fn restart(&mut self) {
         let newest = self.samples.pop_back();
         self.samples.clear();
-        self.restarted = newest.map(|(at, _)| at);
         self.samples.extend(newest);
+        self.waited = true;
     }
 
     /// When bytes were last seen to arrive.
     pub(super) const fn last_progress(&self) -> Option<Timestamp> {
         self.last_progress
+    }
+
+    /// How long no byte had come when the pull ended at `end`; `None` if none came at all. A download that is broken off writes what it
+    /// has: what is seen to come in that moment came long before.
+    pub(super) fn silence_before(&self, end: Timestamp) -> Option<Duration> {
+        let quiet = end.since(self.last_progress?);
+        Some(if quiet < LAST_WORDS { self.pause + quiet } else { quiet })
     }
 
     /// Bytes per second over the window; `None` before enough was seen.
@@ -74,18 +88,32 @@ impl Meter {
         u64::try_from(per_sec).ok()
     }
 
-    /// How much silence is a stall: three times what one of containerd's steps has taken lately, within bounds.
+    /// How much silence is a stall: three times what one of containerd's steps takes on the mean of the last ones, and twice the longest
+    /// time between two of them, within bounds.
     pub(super) fn stall_after(&self) -> Duration {
-        self.gap.map_or(FIRST_STEP, |gap| (gap * 3).clamp(STALL_AT_LEAST, STALL_AT_MOST))
+        let (Some((first_at, first)), Some((last_at, last))) = (self.steps.front(), self.steps.back()) else {
+            return STALL_AT_FIRST;
+        };
+        let nanos = last_at.since(*first_at).as_nanos() * u128::from(STEP) / u128::from(last - first).max(1);
+        let mean = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).min(STALL_AT_MOST);
+        let pauses = self.steps.iter().zip(self.steps.iter().skip(1)).map(|((before, _), (after, _))| after.since(*before));
+        pauses.max().map_or(STALL_AT_FIRST, |longest| (mean * 3).max(longest * 2)).clamp(STALL_AT_LEAST, STALL_AT_MOST)
+    }
+
+    fn step(&mut self, bytes: u64, now: Timestamp) {
+        if std::mem::take(&mut self.waited) {
+            self.steps.clear();
+        }
+        if self.steps.len() >= MAX_STEPS {
+            self.steps.pop_front();
+        }
+        self.steps.push_back((now, bytes));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// containerd's step.
-    const STEP: u64 = 1 << 20;
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -150,6 +178,49 @@ mod tests {
             quiet(&meter, *now) >= meter.stall_after()
         });
         assert!(told.is_some_and(|now| quiet(&meter, now) <= Duration::from_secs(60)), "silence is not told");
+    }
+
+    #[test]
+    fn the_first_step_of_a_slow_link_and_steps_longer_than_the_window_are_no_stall() {
+        let mut meter = Meter::default();
+        (0..13).for_each(|s| meter.note(0, at(s * 1_000)));
+        assert!(meter.stall_after() > Duration::from_secs(25), "{:?}", meter.stall_after());
+        for step in 1..4 {
+            (0..13).for_each(|s| meter.note(step * STEP, at((step * 13 + s) * 1_000)));
+            assert_eq!(meter.stall_after(), Duration::from_secs(39), "after step {step}");
+        }
+    }
+
+    #[test]
+    fn connections_that_step_together_are_given_the_time_between_their_steps() {
+        let mut meter = Meter::default();
+        meter.note(0, at(0));
+        for round in 1..4 {
+            (0..3).for_each(|nth| meter.note((round * 3 + nth - 2) * STEP, at(round * 21_000 + nth * 10)));
+            assert!(meter.stall_after() > Duration::from_secs(30), "in round {round}: {:?}", meter.stall_after());
+        }
+    }
+
+    #[test]
+    fn time_spent_waiting_does_not_lengthen_what_is_a_stall() {
+        let mut meter = Meter::default();
+        (0..4).for_each(|s| meter.note(s * STEP, at(s * 500)));
+        meter.restart();
+        assert_eq!(meter.stall_after(), STALL_AT_LEAST, "a stall stays one");
+        (0..4).for_each(|s| meter.note((4 + s) * STEP, at(50_000 + s * 500)));
+        assert_eq!(meter.stall_after(), STALL_AT_LEAST);
+    }
+
+    #[test]
+    fn what_is_written_when_a_download_is_broken_off_does_not_end_the_silence_before() {
+        let mut meter = Meter::default();
+        assert_eq!(meter.silence_before(at(5_000)), None);
+        [(0, 0), (STEP, 500), (2 * STEP, 1_000)].into_iter().for_each(|(bytes, ms)| meter.note(bytes, at(ms)));
+        assert_eq!(meter.silence_before(at(61_000)), Some(Duration::from_secs(60)));
+        // It is told as a stall meanwhile.
+        meter.restart();
+        meter.note(2 * STEP + 5_000, at(60_900));
+        assert_eq!(meter.silence_before(at(61_000)), Some(Duration::from_secs(60)));
     }
 
     #[test]

@@ -6,12 +6,22 @@
 //! | what is left | what it means |
 //! |---|---|
 //! | an image record, written at the end of the lease's life, that points to this image | ready |
+//! | such a record, but nothing of the index that it points to is on the node | failed, `platform_mismatch` |
 //! | the runtime restarted under it | failed, `runtime_unavailable` |
 //! | an ingest of full size that was never committed | failed, `digest_mismatch` |
 //! | every blob committed, a layer not unpacked | failed, `unpack` |
 //! | silence for as long as containerd's progress timeout takes | failed, `timeout` |
 //! | no manifest, or no byte of any layer though nothing held it up | failed, `other`: the registry refused |
 //! | a wait for another pull, a shorter silence, or bytes moving to the end | canceled |
+//!
+//! What such a record proves: all that was to be unpacked is unpacked, or the record is younger than the last change of the lease. `ctr` with
+//! `--local` (1.6: always) records the image when all is fetched and unpacks it then, under the same lease. A lease that outlives its
+//! client (`ctr`, Docker) proves nothing by a record that another pull wrote while it lay about: what it was fetching never arrived.
+//!
+//! What is seen to come in the last moment is no end of a silence: a writer that is broken off writes what it had in its buffer, less than
+//! a mebibyte, and the lease may still be there then (2.4).
+//!
+//! A full disk leaves what a reset leaves, or while unpacking what any failure to unpack leaves: no observer of containerd can tell.
 //!
 //! The last row is the weakest: a connection that was reset while bytes moved leaves exactly the same remains as a cancellation. Who
 //! knows more (the kubelet's events, read by the collector) corrects the class.
@@ -29,6 +39,8 @@ const PROGRESS_TIMEOUT: Duration = Duration::from_secs(55);
 pub(super) struct Remains {
     /// An image record proves that it succeeded.
     pub(super) proven: bool,
+    /// An image record was written for it, and points to an index of which nothing was fetched.
+    pub(super) hollow: bool,
     /// Its runtime is not the one that it began under.
     pub(super) runtime_restarted: bool,
     /// The manifest was read.
@@ -52,6 +64,7 @@ pub(super) fn judge(remains: Remains) -> Outcome {
     let failed = |class, message: &str| Outcome::Failed(Failure { class, message: message.to_owned() });
     match remains {
         Remains { proven: true, .. } => Outcome::Ready,
+        Remains { hollow: true, .. } => failed(ErrorClass::PlatformMismatch, "nothing in the index is for this node's platform"),
         Remains { runtime_restarted: true, .. } => failed(ErrorClass::RuntimeUnavailable, "containerd stopped"),
         Remains { held_up: true, .. } => Outcome::Canceled,
         Remains { planned: false, .. } => failed(ErrorClass::Other, "no manifest came; containerd does not say why"),
@@ -88,10 +101,11 @@ mod tests {
     fn only_proof_makes_a_pull_ready() {
         assert_eq!(judge(Remains { proven: true, ..downloading() }), Outcome::Ready);
         for silence in [0, 10, 100] {
-            for flags in 0..64_u8 {
+            for flags in 0..128_u8 {
                 let bit = |n: u8| flags & (1 << n) != 0;
                 let remains = Remains {
                     proven: false,
+                    hollow: bit(6),
                     runtime_restarted: bit(0),
                     planned: bit(1),
                     had_to_fetch: bit(2),
@@ -119,6 +133,7 @@ mod tests {
         assert_eq!(class(Remains { any_byte: false, ..downloading() }), Some(ErrorClass::Other));
         assert_eq!(class(Remains::default()), Some(ErrorClass::Other));
         assert_eq!(class(Remains { runtime_restarted: true, ..downloading() }), Some(ErrorClass::RuntimeUnavailable));
+        assert_eq!(class(Remains { hollow: true, ..Remains::default() }), Some(ErrorClass::PlatformMismatch));
     }
 
     #[test]

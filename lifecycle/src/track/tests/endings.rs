@@ -372,3 +372,76 @@ fn a_leftover_of_an_earlier_runtime_is_never_taken_for_the_writer_of_a_record() 
     let leftover = PullId::derive("uid", NS, "left", left);
     assert!(play.told.iter().all(|pull| pull.id != leftover), "{:?}", play.told);
 }
+
+#[test]
+fn a_recorded_index_of_which_nothing_is_here_is_for_another_platform() {
+    let mut play = Play::new();
+    let begin = play.now;
+    play.wait(10);
+    play.survey(vec![lease(begin, vec![Resource::Content(blob("index"))])], Vec::new());
+    let answer = with_record(answers(begin), index_record(play.at(15)));
+    let answer = |subject: &Subject| match subject {
+        Subject::Content(digest) if *digest == blob("manifest") => Answer::Content(None),
+        Subject::Content(_) | Subject::Blob(_) | Subject::Snapshot { .. } | Subject::ImagesOf(_) | Subject::ImageNamed(_) => {
+            answer(subject)
+        }
+    };
+    play.answer(answer);
+    play.wait(10);
+    recorded(&mut play, "q.io/a:v1");
+    play.survey(Vec::new(), Vec::new());
+    for _ in 0..10 {
+        play.answer(answer);
+        play.wait(300);
+        play.survey(Vec::new(), Vec::new());
+    }
+    assert!(matches!(play.outcome(), Some(Outcome::Failed(f)) if f.class == ErrorClass::PlatformMismatch), "{:?}", play.last());
+    assert!(play.told.iter().all(|p| p.id == play.told[0].id), "its record is no second pull: {:?}", play.told);
+}
+
+/// A pull of which both layers came, and one of two was unpacked when it was seen last; the image was recorded before that.
+fn recorded_before_it_was_unpacked(unpacked: &[&str]) -> Play {
+    let mut play = Play::new();
+    let begin = play.now;
+    let blobs = || [documents(), vec![Resource::Content(blob("base")), Resource::Content(blob("top"))]].concat();
+    let whole = |chains: &[&str]| -> Vec<Resource> {
+        let chain = |name: &&str| Resource::Chain {
+            snapshotter: "overlayfs".into(),
+            chain: match *name {
+                "d1" => Digest::of(format!("{} {}", blob("d0"), blob("d1")).as_bytes()),
+                base => blob(base),
+            },
+        };
+        blobs().into_iter().chain(chains.iter().map(chain)).collect()
+    };
+    let usual = with_record(answers(begin), record(play.at(100)));
+    let answer = |subject: &Subject| match subject {
+        Subject::Content(digest) if [blob("base"), blob("top")].contains(digest) => Answer::Content(Some(ContentFacts {
+            created_at: begin + Duration::from_millis(20),
+            labelled_at: begin + Duration::from_millis(21),
+            size: 4 << 20,
+            has_children: false,
+            sources: Vec::new(),
+        })),
+        Subject::Content(_) | Subject::Blob(_) | Subject::Snapshot { .. } | Subject::ImagesOf(_) | Subject::ImageNamed(_) => {
+            usual(subject)
+        }
+    };
+    for held in [blobs(), whole(&["d0"]), whole(unpacked)] {
+        play.wait(1_000);
+        play.survey(vec![lease(begin, held)], Vec::new());
+        play.answer(answer);
+    }
+    play.wait(1_000);
+    play.survey(Vec::new(), Vec::new());
+    play.answer(answer);
+    play.wait(300);
+    play
+}
+
+#[test]
+fn a_client_that_records_the_image_before_it_unpacks_it_is_ready_when_all_is_unpacked() {
+    assert!(is_ready(&recorded_before_it_was_unpacked(&["d0", "d1"])));
+    let half = recorded_before_it_was_unpacked(&["d0"]);
+    assert_eq!(half.outcome().map(Outcome::as_str), Some("failed"), "{:?}", half.last());
+}

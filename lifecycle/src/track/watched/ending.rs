@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::{Around, ORPHANED_AFTER, Stage, Watched};
+use crate::image::Digest;
 use crate::pull::{Ending, Outcome, TimingSource, Wait};
 use crate::time::Timestamp;
 use crate::track::experience::Experience;
-use crate::track::layer::{Origin, Track};
-use crate::track::seen::ImageRecord;
+use crate::track::layer::Origin;
+use crate::track::plan::Document;
+use crate::track::seen::{ImageRecord, Subject};
 use crate::track::verdict::{Remains, judge};
 
 /// How far the clocks of agent and containerd may be apart: the same clock, but the agent's runs on without steps while something happens.
@@ -92,26 +94,48 @@ impl Watched {
             self.stage = Stage::Ended { at: now };
             return false;
         }
-        let doubtful = |r: &ImageRecord| self.given_up || r.updated_at < self.changed_after;
+        let doubtful = |r: &ImageRecord| self.given_up || !self.has_arrived() || r.updated_at < self.complete_after();
         let proven = self.from_record
             || self.records.iter().any(|r| self.proves(r) && !(doubtful(r) && around.rivals(self.id, r)))
             || self.is_witnessed(since, around);
-        let outcome = judge(Remains { proven, ..self.remains(since, runtime_restarted) });
+        let hollow = proven && self.is_hollow();
+        let outcome = judge(Remains { proven: proven && !hollow, hollow, ..self.remains(since, runtime_restarted) });
         self.end(outcome, since);
         self.teach(experience);
         self.stage = Stage::Ended { at: now };
         true
     }
 
+    /// Whether the image is an index of which nothing is on the node. The transfer service records it and fails then.
+    fn is_hollow(&self) -> bool {
+        let absent = |digest: &Digest| {
+            let subject = Subject::Content(digest.clone());
+            self.asked.contains(&subject) && !self.pending.contains(&subject) && !self.facts.contains_key(digest)
+        };
+        let is_empty = |d: &Document| matches!(d, Document::Index { manifests } if manifests.iter().all(absent));
+        self.planned_at.is_none() && self.documents.values().any(is_empty)
+    }
+
     /// Whether an event told of its image record, though the record itself is gone: somebody removed the image at once. Not where
     /// something that it fetched did not arrive.
     fn is_witnessed(&mut self, since: Timestamp, around: &impl Around) -> bool {
-        let arrived = |l: &Track| l.complete || l.is_cached() || l.opened_at.is_none();
-        let whole = self.planned_at.is_some() && !self.given_up && self.layers.iter().all(arrived);
+        let whole = self.planned_at.is_some() && !self.given_up && self.has_arrived();
         let name = self.name.as_ref().filter(|_| whole);
         let Some(witness) = name.and_then(|name| around.witness(self.id, name, self.created_at, since)) else { return false };
         self.name = Some(witness);
         true
+    }
+
+    /// Whether everything came that it was seen to fetch.
+    fn has_arrived(&self) -> bool {
+        self.layers.iter().all(|l| l.complete || l.is_cached() || l.opened_at.is_none())
+    }
+
+    /// After what time an image record can be its own: containerd writes it when all is unpacked, and `ctr` when all is fetched, to unpack
+    /// it then.
+    fn complete_after(&self) -> Timestamp {
+        let whole = self.planned_at.is_some() && self.layers.iter().all(|l| l.unpacked) && self.has_arrived();
+        if whole { self.fetched_after } else { self.changed_after }
     }
 
     /// Gives the pull up as lost.
@@ -146,7 +170,7 @@ impl Watched {
 
     /// Whether this record was written by this pull, at its end.
     pub(super) fn proves(&self, record: &ImageRecord) -> bool {
-        let from = self.changed_after.before(CLOCK_SLACK).max(self.created_at);
+        let from = self.complete_after().before(CLOCK_SLACK).max(self.created_at);
         self.contents.contains(&record.target) && (self.from_record || record.updated_at >= from)
     }
 
@@ -170,9 +194,10 @@ impl Watched {
 
     pub(super) fn remains(&self, since: Timestamp, runtime_restarted: bool) -> Remains {
         let fetching = || self.layers.iter().filter(|l| !l.needs_no_fetching());
-        let last = self.meter.last_progress().or(self.planned_at).unwrap_or(self.created_at);
+        let last = self.planned_at.unwrap_or(self.created_at);
         Remains {
             proven: false,
+            hollow: false,
             runtime_restarted,
             planned: self.planned_at.is_some(),
             had_to_fetch: fetching().next().is_some(),
@@ -180,7 +205,7 @@ impl Watched {
             full_but_uncommitted: fetching().any(|l| !l.complete && l.planned.size > 0 && l.offset >= l.planned.size),
             any_byte: fetching().any(|l| l.complete || l.has_moved()),
             held_up: self.is_held_up(),
-            silence: since.since(last),
+            silence: self.meter.silence_before(since).unwrap_or_else(|| since.since(last)),
         }
     }
 

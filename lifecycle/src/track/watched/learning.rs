@@ -59,6 +59,9 @@ impl Watched {
             self.last_change = taken_at;
             self.changed_after = seen_before;
         }
+        if (before.0, &before.3) != (after.0, &after.3) {
+            self.fetched_after = seen_before;
+        }
         self.fold(taken_at, around);
         self.age(taken_at);
     }

@@ -25,7 +25,7 @@ use super::plan::Document;
 use super::rate::Meter;
 use super::seen::{ContentFacts, ExtractKey, ImageRecord, LeaseKey, Subject};
 use crate::image::{Digest, ImageRef};
-use crate::pull::{Ending, Outcome, Pull, PullId, Wait, Waited};
+use crate::pull::{Ending, ErrorClass, Failure, Outcome, Pull, PullId, Wait, Waited};
 use crate::time::Timestamp;
 
 /// A blob without labels is looked into only up to this size: labels lag a commit by milliseconds.
@@ -98,6 +98,8 @@ pub(super) struct Watched {
     last_alive: Timestamp,
     /// What the lease holds changed last after this: it is complete before the image is recorded.
     changed_after: Timestamp,
+    /// What the lease holds of blobs changed last after this.
+    fetched_after: Timestamp,
     /// Last change of anything.
     last_change: Timestamp,
     contents: BTreeSet<Digest>,
@@ -177,6 +179,7 @@ impl Watched {
             first_seen: now,
             last_alive: created_at,
             changed_after: created_at,
+            fetched_after: created_at,
             last_change: now,
             contents: BTreeSet::new(),
             facts: BTreeMap::new(),
@@ -293,6 +296,10 @@ impl Watched {
         let until = match &self.ending {
             None => Some(at),
             Some(Ending { outcome: Outcome::Ready, at, .. }) => Some(*at + belongs),
+            // The transfer service records an index before it finds nothing in it.
+            Some(Ending { outcome: Outcome::Failed(Failure { class: ErrorClass::PlatformMismatch, .. }), at, .. }) => {
+                Some(*at + belongs)
+            }
             Some(Ending { .. }) => None,
         };
         self.stage != Stage::Dull && self.created_at <= at && until.is_some_and(|until| at <= until)
