@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::mount::{UnmountFlags, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 
 use crate::clock;
@@ -26,6 +26,12 @@ pub struct Extra {
     pub spans: Option<String>,
     /// How many layers it downloads at once, instead of three.
     pub downloads: Option<u32>,
+    /// How many layers it unpacks at once, instead of one; 2.2 and later.
+    pub unpacks: Option<u32>,
+    /// After how long without a byte it gives a pull up, in seconds, instead of 300; 1.7 and later.
+    pub patience: Option<u32>,
+    /// Room for downloads and for unpacked layers, in bytes each, on disks of their own.
+    pub room: Option<(u64, u64)>,
 }
 
 /// A containerd that lives as long as this.
@@ -57,6 +63,7 @@ impl Containerd {
         let folder = tempfile::Builder::new().prefix("pt-containerd-").tempdir().expect("the temporary folder is writable");
         let mut containerd = Self { version, extra, tools: tools.clone(), process: None, folder };
         fs::write(containerd.config(), containerd.toml()).expect("the temporary folder is writable");
+        containerd.narrow();
         containerd.restart();
         containerd
     }
@@ -216,6 +223,29 @@ impl Containerd {
         self.folder.path()
     }
 
+    /// Out-of-process pulls by `ctr`, from 127.0.0.1:`port` into the namespace `default`, with more arguments. It ends when dropped.
+    #[must_use]
+    pub fn ctr_pull(&self, more: &[&str], image: &str) -> Process {
+        let socket = self.socket().display().to_string();
+        let args: Vec<&str> =
+            ["--address", &socket, "images", "pull", "--plain-http"].iter().chain(more).chain([&image]).copied().collect();
+        Process::spawn("ctr-pull", self.folder.path(), &self.program("ctr"), &args, &[])
+    }
+
+    /// Gives the content store and the snapshots small disks of their own, if they are to have such.
+    fn narrow(&self) {
+        let Some((content, snapshots)) = self.extra.room else { return };
+        for (folder, bytes) in [(self.content(), content), (self.snapshots(), snapshots)] {
+            let options = std::ffi::CString::new(format!("size={bytes}")).expect("a number has no zero byte");
+            fs::create_dir_all(&folder).expect("the temporary folder is writable");
+            mount("tmpfs", &folder, "tmpfs", MountFlags::empty(), options.as_c_str()).expect("root can mount");
+        }
+    }
+
+    fn snapshots(&self) -> PathBuf {
+        self.folder.path().join("root/io.containerd.snapshotter.v1.overlayfs")
+    }
+
     fn config(&self) -> PathBuf {
         self.folder.path().join("config.toml")
     }
@@ -229,10 +259,12 @@ impl Containerd {
             common += &format!("[metrics]\naddress = \"{address}\"\n");
         }
         let downloads = self.extra.downloads.map(|n| format!("max_concurrent_downloads = {n}\n")).unwrap_or_default();
+        let unpacks = self.extra.unpacks.map(|n| format!("max_concurrent_unpacks = {n}\n")).unwrap_or_default();
+        let patience = self.extra.patience.map(|s| format!("image_pull_progress_timeout = \"{s}s\"\n")).unwrap_or_default();
         match self.version {
             Version::V1_6 | Version::V1_7 => format!(
                 "version = 2\n{common}{}[plugins.\"io.containerd.internal.v1.opt\"]\npath = \"{at}/opt\"\n\
-                 [plugins.\"io.containerd.grpc.v1.cri\"]\nrestrict_oom_score_adj = true\n{downloads}\
+                 [plugins.\"io.containerd.grpc.v1.cri\"]\nrestrict_oom_score_adj = true\n{downloads}{patience}\
                  [plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"{at}/certs.d\"\n\
                  [plugins.\"io.containerd.grpc.v1.cri\".cni]\nconf_dir = \"{at}/cni\"\n",
                 self.traced()
@@ -240,7 +272,8 @@ impl Containerd {
             Version::V2_1 | Version::V2_4 => format!(
                 "version = 3\n{common}[plugins.'io.containerd.internal.v1.opt']\npath = \"{at}/opt\"\n\
                  [plugins.'io.containerd.nri.v1.nri']\ndisable = true\n\
-                 [plugins.'io.containerd.transfer.v1.local']\n{downloads}\
+                 [plugins.'io.containerd.transfer.v1.local']\n{downloads}{unpacks}\
+                 [plugins.'io.containerd.cri.v1.images']\n{patience}\
                  [plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = \"{at}/certs.d\"\n\
                  [plugins.'io.containerd.cri.v1.runtime']\nrestrict_oom_score_adj = true\n\
                  [plugins.'io.containerd.cri.v1.runtime'.cni]\nconf_dir = \"{at}/cni\"\n"

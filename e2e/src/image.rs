@@ -34,6 +34,8 @@ pub enum Form {
     OciManifest,
     /// A manifest list with one manifest, in Docker's media types.
     DockerList,
+    /// A plain manifest, in Docker's media types.
+    DockerManifest,
 }
 
 /// An image that is in the registry.
@@ -80,6 +82,15 @@ pub fn layers(seed: u64, mebibytes: &[usize]) -> Vec<LayerPlan> {
 /// When the registry refuses something.
 #[must_use]
 pub fn push(registry: &Registry, name: &str, plans: &[LayerPlan], form: Form) -> Image {
+    push_for(registry, name, plans, form, architecture())
+}
+
+/// Builds and pushes `repository:tag` for machines of this architecture, in Go's words (`amd64`, `arm64`).
+///
+/// # Panics
+/// When the registry refuses something.
+#[must_use]
+pub fn push_for(registry: &Registry, name: &str, plans: &[LayerPlan], form: Form, architecture: &str) -> Image {
     let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
     let push = Push { base: format!("http://127.0.0.1:{}/v2/{repository}", registry.port()), agent: agent() };
     let kinds = Kinds::of(form);
@@ -96,7 +107,7 @@ pub fn push(registry: &Registry, name: &str, plans: &[LayerPlan], form: Form) ->
         layers.push(Layer { digest, size, chain_id });
         diff_ids.push(diff_id);
     }
-    let platform = json!({"architecture": architecture(), "os": "linux"});
+    let platform = json!({"architecture": architecture, "os": "linux"});
     let mut config = platform.clone();
     config["config"] = json!({});
     config["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
@@ -104,7 +115,7 @@ pub fn push(registry: &Registry, name: &str, plans: &[LayerPlan], form: Form) ->
     push.blob(&config, &sha256(&config));
     let config = json!({"mediaType": kinds.config, "digest": sha256(&config), "size": config.len()});
     let manifest = json!({"schemaVersion": 2, "mediaType": kinds.manifest, "config": config, "layers": descriptors});
-    if form == Form::OciManifest {
+    if matches!(form, Form::OciManifest | Form::DockerManifest) {
         let top = push.document(&manifest, Some(tag));
         return Image { name: name.to_owned(), digest: digest_of(&top), manifest: digest_of(&top), layers };
     }
@@ -139,7 +150,7 @@ impl Kinds {
                 config: "application/vnd.oci.image.config.v1+json",
                 layer: "application/vnd.oci.image.layer.v1.tar+gzip",
             },
-            Form::DockerList => Self {
+            Form::DockerList | Form::DockerManifest => Self {
                 index: "application/vnd.docker.distribution.manifest.list.v2+json",
                 manifest: "application/vnd.docker.distribution.manifest.v2+json",
                 config: "application/vnd.docker.container.image.v1+json",
@@ -191,8 +202,9 @@ fn digest_of(descriptor: &Value) -> String {
     descriptor["digest"].as_str().unwrap_or_default().to_owned()
 }
 
-/// The platform's name in Go's words; a pull takes only its own.
-fn architecture() -> &'static str {
+/// This machine's architecture in Go's words; a pull takes only its own.
+#[must_use]
+pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

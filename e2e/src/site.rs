@@ -44,10 +44,16 @@ impl Site {
     /// As [`Site::start`], with a collector that has more environment variables, and tools that were found already.
     #[must_use]
     pub fn with(tools: Tools, version: Version, collector: &[(&str, &str)]) -> Self {
+        let containerd = Containerd::start(&tools, version);
+        Self::around(tools, containerd, collector)
+    }
+
+    /// As [`Site::with`], with a containerd that was started already.
+    #[must_use]
+    pub fn around(tools: Tools, containerd: Containerd, collector: &[(&str, &str)]) -> Self {
         let registry = Registry::start(&tools);
         let link = Link::start(registry.port());
         link.set_rate(Some(SLOW));
-        let containerd = Containerd::start(&tools, version);
         containerd.map(REGISTRY, link.port());
         let truth = Truth::watch(&containerd);
         let collector = Collector::start(collector);

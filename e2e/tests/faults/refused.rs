@@ -7,10 +7,34 @@ use e2e::image;
 use e2e::link::Fault;
 use e2e::site::reference;
 
-use crate::stage::{Stage, is};
+use crate::stage::{Stage, failed_as, is};
 
 /// How often the shortest failure that leaves something is repeated.
 const TIMES: u64 = 12;
+
+/// Nothing comes: a registry that refuses at once leaves nothing to see, or an empty lease. Nothing false is told of it.
+fn refused(stage: &mut Stage, fault: Fault) {
+    let image = stage.push("team/refused:1", &image::layers(52, &[2]));
+    assert!(!stage.with(fault, |stage| stage.pull(&image)), "the link refuses");
+    if let Some(told) = stage.told_or_nothing() {
+        failed_as(&told, &["other"]);
+    }
+}
+
+/// 404 Not Found.
+pub(crate) fn not_found(stage: &mut Stage) {
+    refused(stage, Fault::NotFound);
+}
+
+/// 401 Unauthorized.
+pub(crate) fn unauthorized(stage: &mut Stage) {
+    refused(stage, Fault::Unauthorized);
+}
+
+/// 503 Service Unavailable.
+pub(crate) fn unavailable(stage: &mut Stage) {
+    refused(stage, Fault::Unavailable);
+}
 
 /// Manifest and configuration come, no layer does: the whole pull takes a tenth of a second. It is told each time, by its name.
 pub(crate) fn too_many_requests(stage: &mut Stage) {
