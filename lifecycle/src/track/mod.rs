@@ -318,7 +318,9 @@ impl Tracker {
         if self.goes_by_runtime && !runtime.uuid.is_empty() {
             self.node.uid.clone_from(&runtime.uuid);
         }
-        let restarted = old_pid != 0 && runtime.pid != 0 && runtime.pid != old_pid;
+        // 1.6 does not say by which process it is served, but that one made its socket anew.
+        let other = (old_pid != 0 && runtime.pid != 0).then_some(runtime.pid != old_pid);
+        let restarted = other.unwrap_or_else(|| self.memory.born.zip(runtime.started_at).is_some_and(|(old, new)| old < new));
         let born = runtime.started_at.or(away_since.filter(|_| restarted));
         for watched in self.watched.values_mut() {
             let older = born.is_some_and(|born| watched.created_at() < born);

@@ -284,6 +284,32 @@ fn a_restart_of_the_runtime_ends_its_pulls_as_failed_and_leftovers_stay_hidden()
 }
 
 #[test]
+fn a_runtime_that_tells_no_process_id_has_restarted_when_its_socket_is_newer() {
+    let mut play = Play::new();
+    let (begin, served) = (play.now, |since| Runtime { started_at: Some(since), ..runtime(0) });
+    play.see(Seen::Disconnected);
+    play.see(Seen::Connected(served(begin)));
+    play.wait(10);
+    let running = || lease(begin + Duration::from_millis(5), [documents(), vec![downloading("base")]].concat());
+    for _ in 0..2 {
+        play.survey(vec![running()], vec![ingest("base", 1 << 20, begin)]);
+        play.answer(answers(begin));
+        play.wait(600);
+        play.see(Seen::Disconnected);
+        play.see(Seen::Connected(served(begin)));
+    }
+    assert_eq!(play.outcome(), None, "it is the same");
+    play.see(Seen::Disconnected);
+    play.wait(1_000);
+    play.see(Seen::Connected(served(play.now)));
+    play.answer(answers(begin));
+    play.wait(300);
+    play.answer(answers(begin));
+    play.wait(300);
+    assert!(matches!(play.outcome(), Some(Outcome::Failed(f)) if f.class == ErrorClass::RuntimeUnavailable), "{:?}", play.last());
+}
+
+#[test]
 fn a_running_pull_is_told_again_even_if_nothing_changes() {
     let mut play = Play::new();
     let begin = play.now;
