@@ -21,14 +21,17 @@ const SMALL: u64 = 64 * 1024;
 const SLICE: Duration = Duration::from_millis(20);
 
 /// What goes wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
+    #[default]
     None,
     /// Everything is answered 401 Unauthorized.
     Unauthorized,
     /// Everything is answered 404 Not Found.
     NotFound,
+    /// Blobs are answered 404 Not Found, manifests are there.
+    BlobsNotFound,
     /// Blobs are answered 429 Too Many Requests.
     TooManyRequests,
     /// Everything is answered 503 Service Unavailable.
@@ -69,7 +72,7 @@ impl Link {
     /// Listens on a free port in front of the registry at `upstream`.
     #[must_use]
     pub fn start(upstream: u16) -> Self {
-        let state = State { rate: None, fault: Fault::None, at: BTreeMap::new(), answered: Vec::new() };
+        let state = State::default();
         let way = Arc::new(Way { upstream, state: Mutex::new(state) });
         let taken = way.clone();
         Self { server: Server::start(move |client, stop| taken.carry(client, stop)), way }
@@ -96,6 +99,18 @@ impl Link {
         lock(&self.way.state).at.insert(format!("/v2/{repository}/"), fault);
     }
 
+    /// Every answer of one repository begins this much later from now on.
+    pub fn set_delay_at(&self, repository: &str, delay: Duration) {
+        lock(&self.way.state).delays.insert(format!("/v2/{repository}/"), delay);
+    }
+
+    /// How many answers of one repository [`Fault::Stall`] holds now, each with half a layer sent.
+    #[must_use]
+    pub fn stalled(&self, repository: &str) -> usize {
+        let of = format!("/v2/{repository}/");
+        lock(&self.way.state).stalled.iter().filter(|path| path.starts_with(&of)).count()
+    }
+
     /// What was answered so far, in the order of the answers' ends.
     #[must_use]
     pub fn answered(&self) -> Vec<Answered> {
@@ -109,12 +124,16 @@ struct Way {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     rate: Option<u64>,
     fault: Fault,
     /// By the beginning of the path.
     at: BTreeMap<String, Fault>,
+    /// By the beginning of the path.
+    delays: BTreeMap<String, Duration>,
+    /// Paths of answers that [`Fault::Stall`] holds.
+    stalled: Vec<String>,
     answered: Vec<Answered>,
 }
 
@@ -129,6 +148,7 @@ impl Way {
     }
 
     fn answer(&self, mut client: &TcpStream, mut request: Head, stop: &Stop, done: &mut Answered) -> io::Result<()> {
+        clock::pause(self.delay_of(request.word(1)));
         let fault = self.fault_of(request.word(1));
         let (blob, manifest) = (request.word(1).contains("/blobs/"), request.word(1).contains("/manifests/"));
         if let Some((status, extra)) = refusal(fault, blob) {
@@ -138,7 +158,7 @@ impl Way {
         if let Fault::SlowManifest(time) = fault
             && manifest
         {
-            self.hold(stop, fault, time);
+            self.hold(&done.path, stop, fault, time);
         }
         request.set("Connection", "close");
         let resumed = request.get("range").is_some();
@@ -165,7 +185,7 @@ impl Way {
 
     fn body(&self, client: &TcpStream, from: &mut impl Read, body: Body, stop: &Stop, done: &mut Answered) -> io::Result<()> {
         let half = body.size / 2;
-        let bytes = &mut done.bytes;
+        let Answered { path, bytes, .. } = done;
         match body.fault {
             Fault::Reset => {
                 self.pass(client, from, if body.resumed { 0 } else { half }, bytes, stop)?;
@@ -175,7 +195,9 @@ impl Way {
             Fault::Close => self.pass(client, from, half, bytes, stop),
             Fault::Stall => {
                 self.pass(client, from, half, bytes, stop)?;
-                self.hold(stop, Fault::Stall, Duration::MAX);
+                lock(&self.state).stalled.push(path.clone());
+                self.hold(path, stop, Fault::Stall, Duration::MAX);
+                lock(&self.state).stalled.retain(|held| held != path);
                 self.pass(client, from, u64::MAX, bytes, stop)
             }
             Fault::Corrupt => {
@@ -188,6 +210,7 @@ impl Way {
             Fault::None
             | Fault::Unauthorized
             | Fault::NotFound
+            | Fault::BlobsNotFound
             | Fault::TooManyRequests
             | Fault::Unavailable
             | Fault::SlowManifest(_) => self.pass(client, from, u64::MAX, bytes, stop),
@@ -217,15 +240,16 @@ impl Way {
     }
 
     /// Waits while the fault lasts, at most for a time, at most until the link ends.
-    fn hold(&self, stop: &Stop, fault: Fault, time: Duration) {
+    fn hold(&self, path: &str, stop: &Stop, fault: Fault, time: Duration) {
         let begin = Instant::now();
-        while self.fault() == fault && begin.elapsed() < time && !stop.load(std::sync::atomic::Ordering::Acquire) {
+        while self.fault_of(path) == fault && begin.elapsed() < time && !stop.load(std::sync::atomic::Ordering::Acquire) {
             clock::pause(SLICE);
         }
     }
 
-    fn fault(&self) -> Fault {
-        lock(&self.state).fault
+    fn delay_of(&self, path: &str) -> Duration {
+        let state = lock(&self.state);
+        state.delays.iter().find(|(begin, _)| path.starts_with(begin.as_str())).map_or(Duration::ZERO, |(_, delay)| *delay)
     }
 
     fn fault_of(&self, path: &str) -> Fault {
@@ -247,9 +271,11 @@ const fn refusal(fault: Fault, blob: bool) -> Option<(u16, &'static str)> {
     match fault {
         Fault::Unauthorized => Some((401, "WWW-Authenticate: Basic realm=\"link\"\r\n")),
         Fault::NotFound => Some((404, "")),
+        Fault::BlobsNotFound if blob => Some((404, "")),
         Fault::TooManyRequests if blob => Some((429, "Retry-After: 30\r\n")),
         Fault::Unavailable => Some((503, "")),
         Fault::None
+        | Fault::BlobsNotFound
         | Fault::TooManyRequests
         | Fault::Reset
         | Fault::Close

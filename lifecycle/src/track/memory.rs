@@ -1,31 +1,20 @@
 //! What is remembered beside the pulls themselves, and how one pull sees the others of its node.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
+    records::{Record, Records, same_repository},
     seen::{ImageRecord, LeaseKey},
-    watched::{Around, Watched},
+    watched::{Around, Watched, Written},
 };
-use crate::{
-    image::{Digest, ImageRef},
-    pull::PullId,
-    time::Timestamp,
-};
+use crate::{image::Digest, pull::PullId, time::Timestamp};
 
-/// The records of one pull are written within this time of its end: CRI adds two names behind the client's own.
-pub(super) const RECORD_OF_PULL: Duration = Duration::from_secs(2);
+/// CRI adds the name by digest within this time of the end of a pull.
+pub(super) const SECOND_NAME: Duration = Duration::from_secs(2);
 /// The newest record that was there when a pull was judged is its end; what CRI still adds comes within this time.
 pub(super) const LAST_RECORD_OF_PULL: Duration = Duration::from_millis(100);
 /// Most chains whose events are remembered.
 const MAX_CHAINS: usize = 8_192;
-
-/// Most image records that are remembered by name.
-const MAX_RECORDED: usize = 256;
-/// CRI writes a name that is there already again within this time, behind the record by id.
-const ECHO: Duration = Duration::from_secs(1);
 
 /// What is remembered beside the pulls themselves.
 #[derive(Debug, Default)]
@@ -36,18 +25,8 @@ pub(super) struct Memory {
     pub(super) owners: BTreeMap<(String, Digest), PullId>,
     /// When which chain was prepared and committed, by event.
     pub(super) chains: BTreeMap<(String, Digest), Chain>,
-    /// The newest image records by event, the newest last.
-    recorded: VecDeque<Recorded>,
-    /// When an image was recorded by its id last, by namespace.
-    by_id: BTreeMap<String, Timestamp>,
-}
-
-/// An image record, by event.
-#[derive(Debug)]
-struct Recorded {
-    namespace: String,
-    name: ImageRef,
-    at: Timestamp,
+    /// The newest image records by event.
+    pub(super) records: Records,
 }
 
 /// When a chain was prepared and committed.
@@ -65,34 +44,6 @@ impl Chain {
 }
 
 impl Memory {
-    /// Notes that an image was recorded by its id.
-    pub(super) fn recorded_by_id(&mut self, namespace: &str, at: Timestamp) {
-        self.by_id.insert(namespace.to_owned(), at);
-    }
-
-    /// Notes that an image was recorded under this name; whether that only repeats what was written a moment ago: 1.6, and CRI for images
-    /// that others pulled, write the name, the id, then the name again, and the name by digest at last.
-    pub(super) fn recorded(&mut self, namespace: &str, name: ImageRef, at: Timestamp) -> bool {
-        let same = |r: &&Recorded| r.namespace == namespace && r.name == name;
-        let before = self.recorded.iter().rev().find(same).map(|r| r.at);
-        let by_id = self.by_id.get(namespace).copied();
-        let closed = |by_id: Timestamp| {
-            let repository = |n: &ImageRef| (n.registry_host().to_owned(), n.repository().to_owned());
-            let own = repository(&name);
-            self.recorded
-                .iter()
-                .any(|r| r.namespace == namespace && r.at >= by_id && r.name.digest().is_some() && repository(&r.name) == own)
-        };
-        let is_echo = before
-            .zip(by_id)
-            .is_some_and(|(before, by_id)| before <= by_id && by_id <= at && at.since(before) < ECHO && !closed(by_id));
-        if self.recorded.len() >= MAX_RECORDED {
-            self.recorded.pop_front();
-        }
-        self.recorded.push_back(Recorded { namespace: namespace.to_owned(), name, at });
-        is_echo
-    }
-
     /// A chain, to note something about it; forgets the oldest if there are too many.
     pub(super) fn chain(&mut self, namespace: &str, chain: &Digest) -> &mut Chain {
         if self.chains.len() >= MAX_CHAINS {
@@ -127,14 +78,38 @@ impl Around for Neighbours<'_> {
         others.filter(|w| w.holds(&record.target)).any(|w| w.may_have_written(record.updated_at, LAST_RECORD_OF_PULL))
     }
 
-    fn witness(&self, asker: PullId, name: &ImageRef, from: Timestamp, until: Timestamp) -> Option<ImageRef> {
-        let of_repository =
-            |other: &ImageRef| (other.registry_host(), other.repository()) == (name.registry_host(), name.repository());
-        let others = || self.others.values().filter(|w| w.id != asker && w.key.namespace == self.namespace);
-        let rival = |at| others().filter(|w| w.name().is_none_or(of_repository)).any(|w| w.was_there(at));
-        let records = self.memory.recorded.iter().filter(|r| r.namespace == self.namespace && (from..=until).contains(&r.at));
-        let mut own = records.filter(|r| r.name.tag().is_some() && of_repository(&r.name));
-        own.find(|r| !rival(r.at)).map(|r| r.name.clone())
+    fn record_of(&mut self, asker: &Watched, until: Timestamp) -> Option<Written> {
+        let others = || self.others.values().filter(|w| w.key.namespace == self.namespace && w.awaits_record());
+        let records = self.memory.records.between(self.namespace, asker.writes_from(), until);
+        let own = records.filter(|r| r.is_free_for(asker.id)).filter(|r| match r.target() {
+            Some(target) if asker.holds(target) || asker.top().is_some() => {
+                let may_be_rivals = || others().any(|w| w.holds(target) && w.may_have_written(r.at, LAST_RECORD_OF_PULL));
+                asker.holds(target) && !(asker.doubts(r.at) && may_be_rivals())
+            }
+            // Removed at once, or nobody saw what the lease held at last.
+            Some(_) | None => {
+                let may_be =
+                    |w: &Watched| w.may_have_ended_at(r.at) && w.name().is_none_or(|name| same_repository(name, &r.name));
+                asker.name().is_some_and(|name| same_repository(name, &r.name)) && !asker.doubts(r.at) && !others().any(may_be)
+            }
+        });
+        // Of several the oldest, but for one that a pull needs whose lease was gone before.
+        let is_needed = |r: &Record| {
+            let needs = |w: &Watched| {
+                w.gone_at().is_some_and(|gone_at| gone_at <= until)
+                    && w.had_its_lease(r.at)
+                    && r.target().is_none_or(|t| w.holds(t))
+            };
+            others().any(needs)
+        };
+        let own = own.min_by_key(|r| (!r.is_by_tag(), is_needed(r), r.at))?;
+        let (nth, written) = (own.nth, Written { name: own.name.clone(), at: own.at });
+        self.memory.records.written_by(nth, asker.id);
+        Some(written)
+    }
+
+    fn recorded_before(&self, record: &ImageRecord) -> Option<Timestamp> {
+        self.memory.records.newest_before(self.namespace, record)
     }
 
     fn claim(&mut self, digest: &Digest, asker: PullId) -> PullId {

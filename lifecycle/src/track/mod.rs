@@ -13,7 +13,7 @@
 //! A lease is a pull (`containerd` client/pull.go, core/transfer/local/pull.go take one before they resolve). Rooms: `seen` is the
 //! language of the shell, `watched` one pull, `naming` what the kubelet means to pull, `layer` one layer, `plan` the documents, `rate` speed
 //! and silence, `pace` the speed over the whole, `eta` what is to come, `experience` what the node has shown, `verdict` the end, `memory`
-//! what is known beside the pulls.
+//! what is known beside the pulls, `records` who wrote which image record.
 
 mod eta;
 mod experience;
@@ -23,6 +23,7 @@ mod naming;
 mod pace;
 mod plan;
 mod rate;
+mod records;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -36,8 +37,9 @@ use std::{
 
 use self::{
     experience::Experience,
-    memory::{Memory, RECORD_OF_PULL, with},
+    memory::{Memory, SECOND_NAME, with},
     naming::Intents,
+    records::{Found, Record, same_repository},
     watched::{Stage, Watched},
 };
 pub use self::{
@@ -56,8 +58,6 @@ use crate::{
 
 /// Most leases that are watched at once; a node pulls a handful at a time, Docker and crashed clients leave some behind.
 pub const MAX_WATCHED: usize = 1_024;
-/// Most image records that are looked into at once because no lease explains them.
-const MAX_RECORDS: usize = 64;
 /// How long an ended pull is kept, so that what it brought is not taken for another's.
 const KEEP_ENDED: Duration = Duration::from_secs(60);
 /// While nothing runs, events about chains are remembered for so long: the first of a pull come before its lease is seen.
@@ -68,10 +68,6 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 const REPEAT_AFTER: Duration = Duration::from_secs(2);
 /// Progress of one pull is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
-/// How long an image record waits for a lease that explains it.
-const RECORD_GRACE: Duration = Duration::from_secs(1);
-/// How long the answer about an image record may take.
-const RECORD_PATIENCE: Duration = Duration::from_secs(10);
 /// Time between two surveys while a pull runs and something stirs.
 const ACTIVE_GAP: Duration = Duration::from_millis(20);
 /// The same while nothing is known of what a pull that has just begun pulls, and while nothing runs; there it grows while surveys find
@@ -122,7 +118,6 @@ pub struct Tracker {
     runtime: Link,
     watched: BTreeMap<LeaseKey, Watched>,
     memory: Memory,
-    records: BTreeMap<LeaseKey, Loose>,
     experience: Experience,
     intents: Intents,
     surveys: Surveys,
@@ -142,17 +137,6 @@ enum Link {
     Up { pid: u64 },
     /// It does not. Back to here: `Disconnected`.
     Down { pid: u64, since: Option<Timestamp> },
-}
-
-/// An image record that no lease has explained yet.
-#[derive(Debug)]
-struct Loose {
-    name: String,
-    at: Timestamp,
-    seen_at: Timestamp,
-    record: Option<ImageRecord>,
-    /// Whether it could not be looked up; tried again with the next survey.
-    unavailable: bool,
 }
 
 /// When to look next.
@@ -191,14 +175,6 @@ impl Surveys {
     }
 }
 
-impl Loose {
-    /// When it is to be explained: a survey that was taken after it shows whose lease it may have been.
-    fn due_at(&self, surveyed: Option<Timestamp>) -> Timestamp {
-        let ripe = self.record.is_some() && surveyed.is_some_and(|taken_at| taken_at > self.at);
-        self.seen_at + if ripe { RECORD_GRACE } else { RECORD_PATIENCE }
-    }
-}
-
 impl Tracker {
     /// A tracker for this node that has seen nothing yet. A node without a uid goes by its name until a runtime answers,
     /// then by the uuid of the one that answers.
@@ -215,7 +191,6 @@ impl Tracker {
             runtime: Link::Down { pid: 0, since: None },
             watched: BTreeMap::new(),
             memory: Memory::default(),
-            records: BTreeMap::new(),
             experience: Experience::default(),
             intents: Intents::default(),
             surveys: Surveys::NONE,
@@ -302,7 +277,7 @@ impl Tracker {
         }
         let look = Some(self.next_look());
         let ends = self.watched.values().filter_map(Watched::deadline).min();
-        let records = self.records.values().map(|r| r.due_at(self.surveys.taken_at)).min();
+        let records = self.memory.records.deadline(self.surveys.taken_at);
         [beat, look, ends, records].into_iter().flatten().min()
     }
 }
@@ -329,9 +304,7 @@ impl Tracker {
                 watched.vanish(away_since.unwrap_or(now), now, true);
             }
         }
-        let unanswered = self.records.iter().filter(|(_, loose)| loose.record.is_none());
-        let again = unanswered.map(|(key, loose)| Question::About(key.clone(), Subject::ImageNamed(loose.name.clone())));
-        self.out.extend(again.map(Output::Ask));
+        self.out.extend(self.memory.records.ask_again(true).into_iter().map(Output::Ask));
         self.memory.born = born;
         self.runtime = Link::Up { pid: runtime.pid };
         self.surveys = Surveys { stirred: true, ..Surveys::NONE };
@@ -345,7 +318,7 @@ impl Tracker {
     }
 
     fn survey(&mut self, survey: &Survey, now: Timestamp) {
-        let Self { watched, memory, node, surveys, refused, records, out, .. } = self;
+        let Self { watched, memory, node, surveys, refused, out, .. } = self;
         let took = surveys.asked_at.take().map_or(Duration::ZERO, |asked| now.since(asked));
         surveys.last_at = Some(now);
         surveys.taken_at = Some(survey.taken_at);
@@ -387,10 +360,7 @@ impl Tracker {
             }
         }
         watched.values_mut().for_each(Watched::ask_again);
-        for (key, loose) in records.iter_mut().filter(|(_, loose)| loose.unavailable) {
-            loose.unavailable = false;
-            out.push_back(Output::Ask(Question::About(key.clone(), Subject::ImageNamed(loose.name.clone()))));
-        }
+        out.extend(memory.records.ask_again(false).into_iter().map(Output::Ask));
         let lingers = watched.values().any(Watched::lingers);
         surveys.stirred |= lingers;
         surveys.gap = if lingers || watched.values().any(|w| w.is_unknown(now)) {
@@ -425,31 +395,16 @@ impl Tracker {
             Happening::ContentCreated(digest) => {
                 self.surveys.urgent |= !self.watched.values().any(|w| w.key.namespace == namespace && w.plans(&digest));
             }
-            Happening::ImageRecordedById => self.memory.recorded_by_id(&namespace, at),
-            Happening::ImageRecorded(name) => self.recorded(namespace, &name, at, now),
+            Happening::ImageRecordedById => self.memory.records.note_by_id(namespace, at),
+            Happening::ImageRecorded(name) => {
+                let question = self.memory.records.note(namespace, &name, at, now);
+                self.out.extend(question.map(Output::Ask));
+            }
         }
-    }
-
-    fn recorded(&mut self, namespace: String, name: &str, at: Timestamp, now: Timestamp) {
-        let Ok(image) = name.parse::<ImageRef>() else { return };
-        let is_echo = self.memory.recorded(&namespace, image, at);
-        if is_echo || self.records.len() >= MAX_RECORDS {
-            return;
-        }
-        let key = LeaseKey { lease: format!("record {name} {}", at.as_nanos()), namespace };
-        let subject = Subject::ImageNamed(name.to_owned());
-        self.out.push_back(Output::Ask(Question::About(key.clone(), subject)));
-        self.records.insert(key, Loose { name: name.to_owned(), at, seen_at: now, record: None, unavailable: false });
     }
 
     fn answer(&mut self, key: &LeaseKey, subject: &Subject, answer: Answer, now: Timestamp) {
-        if let Some(loose) = self.records.get_mut(key) {
-            match answer {
-                Answer::Images(records) if records.is_empty() => drop(self.records.remove(key)),
-                Answer::Images(records) => loose.record = records.into_iter().next(),
-                Answer::Unavailable => loose.unavailable = true,
-                Answer::Blob(_) | Answer::Content(_) | Answer::Snapshot(_) => {}
-            }
+        if self.memory.records.answer(key, &answer) {
             return;
         }
         with(&mut self.watched, &mut self.memory, key, now, |w, around| w.answer(subject, answer, now, around));
@@ -471,42 +426,47 @@ impl Tracker {
     }
 
     /// An image record that no lease explains is a pull that was over before anyone looked.
-    ///
-    /// Every pull writes one record by its own name; CRI adds a second name by digest (`containerd` internal/cri/server/images).
     fn explain_records(&mut self, now: Timestamp) {
-        let due = |r: &Loose| now >= r.due_at(self.surveys.taken_at);
-        let keys: Vec<_> = self.records.iter().filter(|(_, r)| due(r)).map(|(k, _)| k.clone()).collect();
-        let mut due: Vec<_> = keys.into_iter().filter_map(|key| self.records.remove(&key).map(|loose| (key, loose))).collect();
-        let by_digest = |r: &Loose| !r.record.as_ref().is_some_and(ImageRecord::is_by_tag);
-        due.sort_by_key(|(_, loose)| (by_digest(loose), loose.at));
-        for (key, loose) in due {
-            let second_name = by_digest(&loose);
-            let Loose { at, record: Some(record), .. } = loose else { continue };
-            let has_room = self.watched.len() < MAX_WATCHED;
-            let belongs = RECORD_OF_PULL;
-            let writer = self
-                .watched
-                .values_mut()
-                .filter(|w| w.key.namespace == key.namespace && w.holds(&record.target) && w.may_have_written(at, belongs))
-                .filter(|w| second_name || w.awaits_record())
-                .min_by_key(|w| (w.is_open(), w.created_at()));
+        for record in self.memory.records.take_due(self.surveys.taken_at, now) {
+            let writer = self.writer_of(&record);
             if let Some(writer) = writer {
-                if !second_name {
-                    writer.record_is_seen();
+                if record.is_by_tag() {
+                    writer.has_written(record.at);
                 }
+                let id = writer.id;
+                self.memory.records.written_by(record.nth, id);
                 continue;
             }
-            let record = ImageRecord { updated_at: at, ..record };
+            let Record { key, name, at, found, .. } = record;
+            let has_room = self.watched.len() < MAX_WATCHED;
             let empty = self.watched.values_mut().filter(|w| w.key.namespace == key.namespace && w.ended_empty_after(at));
-            match empty.min_by_key(|w| w.created_at()) {
-                Some(empty) => empty.adopt(record, now),
-                None if has_room => {
+            match (empty.min_by_key(|w| w.created_at()), found) {
+                (Some(empty), Found::Here(record)) => empty.adopt(ImageRecord { updated_at: at, ..record }, now),
+                (Some(empty), Found::Gone) if name.tag().is_some() => empty.adopt_name(name, at),
+                (None, Found::Here(_)) if !has_room => self.refused += 1,
+                (None, Found::Here(record)) => {
+                    let record = ImageRecord { updated_at: at, ..record };
                     self.watched.insert(key.clone(), Watched::from_record(&self.node.uid, key, record, now));
                 }
-                None => self.refused += 1,
+                // Nothing is left of it that says what it was.
+                (Some(_) | None, Found::Gone | Found::Asked | Found::Unavailable) => {}
             }
         }
         self.ask_wants();
+    }
+
+    /// The pull that wrote a record, as far as leases tell; see [`records`].
+    fn writer_of(&mut self, record: &Record) -> Option<&mut Watched> {
+        let belongs = |w: &Watched| match record.target() {
+            Some(target) if record.is_by_tag() => w.holds(target) && w.awaits_record() && w.had_its_lease(record.at),
+            Some(target) => w.holds(target) && w.may_have_written(record.at, SECOND_NAME),
+            None => {
+                let same = w.name().is_some_and(|name| same_repository(name, &record.name));
+                same && w.awaits_record() && w.had_its_lease(record.at)
+            }
+        };
+        let of_namespace = |w: &&mut Watched| w.key.namespace == record.key.namespace && belongs(w);
+        self.watched.values_mut().filter(of_namespace).min_by_key(|w| (w.gone_at().is_none(), w.gone_at(), w.created_at()))
     }
 
     fn next_look(&self) -> Timestamp {

@@ -285,13 +285,6 @@ pub struct ImageRecord {
     pub updated_at: Timestamp,
 }
 
-impl ImageRecord {
-    /// Whether it is named by a tag; the name by digest is CRI's second one, or that of a pull by digest.
-    pub(super) fn is_by_tag(&self) -> bool {
-        self.name.as_ref().is_some_and(|name| name.tag().is_some())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    image::Digest,
+    image::{Digest, ImageRef},
     pull::{ErrorClass, Outcome, Phase},
 };
 

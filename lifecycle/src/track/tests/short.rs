@@ -144,3 +144,24 @@ fn the_downloads_of_a_pull_that_ends_without_a_byte_are_looked_at_again_without_
     play.wait(5);
     assert_eq!(surveys(&play), 0, "it has said what it can");
 }
+
+#[test]
+fn a_pull_whose_image_is_removed_at_once_is_ready_by_the_event_of_its_record() {
+    let mut play = Play::new();
+    let begin = play.now;
+    play.wait(5);
+    play.survey(vec![lease(begin, documents())], Vec::new());
+    play.answer(|subject| sources(subject, answers(begin)));
+    play.wait(5);
+    let what = Happening::ImageRecorded("q.io/a:v1".into());
+    play.see(Seen::Event(Event { namespace: NS.into(), at: play.now, what }));
+    play.wait(5);
+    for _ in 0..6 {
+        play.survey(Vec::new(), Vec::new());
+        play.answer(answers(begin));
+        play.wait(400);
+    }
+    assert_eq!(play.outcome(), Some(&Outcome::Ready), "{:?}", play.last());
+    assert_eq!(play.last().image.as_ref().map(ToString::to_string).as_deref(), Some("q.io/a:v1"));
+    assert!(play.told.iter().all(|pull| pull.id == play.last().id), "it is one pull, not two");
+}

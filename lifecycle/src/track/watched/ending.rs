@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Around, ORPHANED_AFTER, Stage, Watched};
-use crate::image::Digest;
+use crate::image::{Digest, ImageRef};
 use crate::pull::{Ending, Outcome, TimingSource, Wait};
 use crate::time::Timestamp;
 use crate::track::experience::Experience;
@@ -33,7 +33,7 @@ impl Watched {
             Stage::Ended { at } if self.ending.is_none() => at,
             Stage::Candidate | Stage::Live | Stage::Ended { .. } | Stage::Dull => return false,
         };
-        self.is_empty() && !self.strange && !self.leftover && (self.created_at..=gone_at).contains(&at)
+        self.is_empty() && self.awaits_record() && !self.strange && !self.leftover && (self.created_at..=gone_at).contains(&at)
     }
 
     /// Takes an image record for its own, and what was pulled from there.
@@ -42,10 +42,19 @@ impl Watched {
             self.stage = Stage::Ending { since: at, runtime_restarted: false };
         }
         self.asking_since = now;
-        self.record_seen = record.is_by_tag();
+        self.written = Some(record.updated_at);
         self.name.clone_from(&record.name);
         self.hold(record.target.clone());
         self.records.push(record);
+    }
+
+    /// Takes an image record for its own that is gone by now, so that only its name is known.
+    pub(in crate::track) fn adopt_name(&mut self, name: ImageRef, at: Timestamp) {
+        if let Stage::Ended { at } = self.stage {
+            self.stage = Stage::Ending { since: at, runtime_restarted: false };
+        }
+        self.written = Some(at);
+        self.name = Some(name);
     }
 
     /// Whether its downloads may still say that bytes came.
@@ -94,10 +103,18 @@ impl Watched {
             self.stage = Stage::Ended { at: now };
             return false;
         }
-        let doubtful = |r: &ImageRecord| self.given_up || !self.has_arrived() || r.updated_at < self.complete_after();
-        let proven = self.from_record
-            || self.records.iter().any(|r| self.proves(r) && !(doubtful(r) && around.rivals(self.id, r)))
-            || self.is_witnessed(since, around);
+        if self.awaits_record()
+            && let Some(written) = around.record_of(self, since)
+        {
+            self.written = Some(written.at);
+            if written.name.tag().is_some() {
+                self.name = Some(written.name);
+            } else {
+                self.learn_name(written.name);
+            }
+        }
+        let anothers = |r: &ImageRecord| self.doubts(r.updated_at) && around.rivals(self.id, r);
+        let proven = self.from_record || self.written.is_some() || self.records.iter().any(|r| self.proves(r) && !anothers(r));
         let hollow = proven && self.is_hollow();
         let outcome = judge(Remains { proven: proven && !hollow, hollow, ..self.remains(since, runtime_restarted) });
         self.end(outcome, since);
@@ -116,14 +133,14 @@ impl Watched {
         self.planned_at.is_none() && self.documents.values().any(is_empty)
     }
 
-    /// Whether an event told of its image record, though the record itself is gone: somebody removed the image at once. Not where
-    /// something that it fetched did not arrive.
-    fn is_witnessed(&mut self, since: Timestamp, around: &impl Around) -> bool {
-        let whole = self.planned_at.is_some() && !self.given_up && self.has_arrived();
-        let name = self.name.as_ref().filter(|_| whole);
-        let Some(witness) = name.and_then(|name| around.witness(self.id, name, self.created_at, since)) else { return false };
-        self.name = Some(witness);
-        true
+    /// Whether a record of that time may rather be another pull's: something that it was doing then was not done, or was given up.
+    pub(in crate::track) fn doubts(&self, at: Timestamp) -> bool {
+        self.given_up || !self.has_arrived() || at < self.complete_after()
+    }
+
+    /// From when on it may have written its record: what its lease holds is complete then.
+    pub(in crate::track) fn writes_from(&self) -> Timestamp {
+        self.complete_after().before(CLOCK_SLACK).max(self.created_at)
     }
 
     /// Whether everything came that it was seen to fetch.
@@ -170,8 +187,7 @@ impl Watched {
 
     /// Whether this record was written by this pull, at its end.
     pub(super) fn proves(&self, record: &ImageRecord) -> bool {
-        let from = self.complete_after().before(CLOCK_SLACK).max(self.created_at);
-        self.contents.contains(&record.target) && (self.from_record || record.updated_at >= from)
+        self.contents.contains(&record.target) && (self.from_record || record.updated_at >= self.writes_from())
     }
 
     /// Gives up a pull whose client is gone: nothing has moved for very long, and nothing explains it.
@@ -210,10 +226,13 @@ impl Watched {
     }
 
     pub(super) fn end(&mut self, outcome: Outcome, since: Timestamp) {
-        let proof = self.records.iter().filter(|r| self.proves(r)).map(|r| r.updated_at).max();
-        let (at, source) = match (&outcome, proof) {
-            (Outcome::Ready, Some(at)) => (at, TimingSource::Record),
-            (Outcome::Ready | Outcome::Failed(_) | Outcome::Canceled | Outcome::Lost, _) => (since, TimingSource::Poll),
+        // A record that the next pull has written again says nothing about this one.
+        let own = |at: &Timestamp| *at >= self.created_at && self.written.is_none_or(|written| *at <= written);
+        let proof = self.records.iter().filter(|r| self.proves(r)).map(|r| r.updated_at).filter(own).max();
+        let (at, source) = match (&outcome, proof, self.written) {
+            (Outcome::Ready, Some(at), _) => (at, TimingSource::Record),
+            (Outcome::Ready, None, Some(at)) => (at, TimingSource::Event),
+            (Outcome::Ready | Outcome::Failed(_) | Outcome::Canceled | Outcome::Lost, ..) => (since, TimingSource::Poll),
         };
         match outcome {
             Outcome::Ready => {

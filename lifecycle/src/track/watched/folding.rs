@@ -152,9 +152,11 @@ impl Watched {
         }
     }
 
-    /// A pull of which only the record is known began when the first of the blobs came that nobody else brought.
+    /// A pull of which only the record is known began when the first of the blobs came that nobody else brought; those that were there
+    /// when the image was recorded before were brought then.
     pub(super) fn date_back(&mut self, around: &mut impl Around) {
-        let earliest = self.created_at.before(LONGEST_UNSEEN);
+        let replaced = self.records.iter().filter_map(|record| around.recorded_before(record)).max();
+        let earliest = self.created_at.before(LONGEST_UNSEEN).max(replaced.unwrap_or(Timestamp::EPOCH));
         let layers = self.layers.iter().filter_map(|l| Some((&l.planned.digest, self.facts.get(&l.planned.digest)?.created_at)));
         let recent = layers.filter(|(_, at)| (earliest..self.created_at).contains(at));
         let own = recent.filter(|(digest, _)| around.claim(digest, self.id) == self.id).map(|(_, at)| at).min();

@@ -67,8 +67,10 @@ pub(super) trait Around {
     fn is_taken(&self, digest: &Digest, asker: PullId) -> bool;
     /// Whether another pull may have written this image record.
     fn rivals(&self, asker: PullId, record: &ImageRecord) -> bool;
-    /// The name under which an image of this repository was recorded between these times, if no other pull may have been the one.
-    fn witness(&self, asker: PullId, name: &ImageRef, from: Timestamp, until: Timestamp) -> Option<ImageRef>;
+    /// The record that the asker wrote, by event, if its lease was gone by then; see [`super::records`].
+    fn record_of(&mut self, asker: &Watched, until: Timestamp) -> Option<Written>;
+    /// When the record that this one replaced was written, by event.
+    fn recorded_before(&self, record: &ImageRecord) -> Option<Timestamp>;
     /// The pull that brings this blob; the asker, if nobody else claimed it before.
     fn claim(&mut self, digest: &Digest, asker: PullId) -> PullId;
     /// Another pull that is unpacking this chain or fetching this blob now.
@@ -83,6 +85,13 @@ pub(super) trait Around {
     fn prepared(&self, chain: &Digest) -> Option<Timestamp>;
     /// When this chain was committed, by event.
     fn unpacked(&self, chain: &Digest) -> Option<Timestamp>;
+}
+
+/// An image record that a pull wrote at its end, by event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) name: ImageRef,
+    pub(super) at: Timestamp,
 }
 
 /// One lease, or one image record without a lease, and what is known of its pull.
@@ -121,8 +130,8 @@ pub(super) struct Watched {
     chained: bool,
     /// Whether this was made from an image record, because its lease was never seen: the record is its proof.
     from_record: bool,
-    /// Whether the event that tells of its image record was seen.
-    record_seen: bool,
+    /// When it wrote its image record, by event: it is proof, and the next record is another pull's.
+    written: Option<Timestamp>,
     /// Whether its lease holds something that no pull holds.
     strange: bool,
     /// Whether it was never looked into, so that it being empty says nothing.
@@ -194,7 +203,7 @@ impl Watched {
             planned_at: None,
             chained: false,
             from_record: false,
-            record_seen: false,
+            written: None,
             strange: false,
             leftover: false,
             given_up: false,
@@ -228,7 +237,7 @@ impl Watched {
         let mut watched = Self::new(node_uid, key, record.updated_at, now);
         watched.stage = Stage::Ending { since: now, runtime_restarted: false };
         watched.from_record = true;
-        watched.record_seen = record.is_by_tag();
+        watched.written = Some(record.updated_at);
         watched.name.clone_from(&record.name);
         watched.hold(record.target.clone());
         watched.records.push(record);
@@ -310,24 +319,43 @@ impl Watched {
         self.name.as_ref()
     }
 
-    /// Whether its lease was there at that time, as far as is known.
-    pub(super) fn was_there(&self, at: Timestamp) -> bool {
+    /// Whether its lease was there at that time, as far as is known, and was not seen again.
+    pub(super) fn may_have_ended_at(&self, at: Timestamp) -> bool {
         let until = match self.stage {
             Stage::Candidate | Stage::Live | Stage::Dull => at,
             Stage::Ending { since, .. } => since,
             Stage::Ended { at } => self.ending.as_ref().map_or(at, |ending| ending.at),
         };
-        self.stage != Stage::Dull && (self.created_at..=until).contains(&at)
+        self.stage != Stage::Dull && (self.created_at..=until).contains(&at) && self.last_alive <= at
     }
 
-    /// Whether the event of its image record was not seen yet.
+    /// Whether its lease was there at that time, as far as is known, and it may have succeeded.
+    pub(super) fn had_its_lease(&self, at: Timestamp) -> bool {
+        let until = match self.stage {
+            Stage::Candidate | Stage::Live => at,
+            Stage::Ending { since, .. } => since,
+            Stage::Ended { at } if self.ending.as_ref().is_some_and(|e| e.outcome == Outcome::Ready) => at,
+            Stage::Ended { .. } | Stage::Dull => return false,
+        };
+        (self.created_at..=until).contains(&at)
+    }
+
+    /// When its lease was gone, or its verdict reached; `None` while it runs.
+    pub(super) const fn gone_at(&self) -> Option<Timestamp> {
+        match self.stage {
+            Stage::Candidate | Stage::Live | Stage::Dull => None,
+            Stage::Ending { since: at, .. } | Stage::Ended { at } => Some(at),
+        }
+    }
+
+    /// Whether the record that it writes at its end is not known yet.
     pub(super) const fn awaits_record(&self) -> bool {
-        !self.record_seen
+        self.written.is_none()
     }
 
-    /// Notes that the event of its image record was seen: the next one is another pull's.
-    pub(super) const fn record_is_seen(&mut self) {
-        self.record_seen = true;
+    /// Notes when it wrote its record.
+    pub(super) const fn has_written(&mut self, at: Timestamp) {
+        self.written = Some(at);
     }
 
     pub(super) fn is_extracting(&self, chain: &Digest) -> bool {
