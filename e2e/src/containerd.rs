@@ -153,6 +153,16 @@ impl Containerd {
         clock::until(&format!("the removal of {digest}"), COLLECTED, || (!blob.exists()).then_some(()));
     }
 
+    /// Waits until no unpacked layer takes room any more, some time after the last pull or image with one.
+    ///
+    /// # Panics
+    /// When one still does after 15 s.
+    pub fn until_unpacked_are_collected(&self) {
+        let folder = self.snapshots().join("snapshots");
+        let count = || fs::read_dir(&folder).map_or(0, Iterator::count);
+        clock::until("the removal of every snapshot", COLLECTED, || (count() == 0).then_some(()));
+    }
+
     /// Runs this release's `ctr` and returns its output.
     ///
     /// # Panics

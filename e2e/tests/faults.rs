@@ -105,3 +105,10 @@ fn a_full_disk_is_told(test: &str, version: Version) {
 }
 
 on_containerd!(a_full_disk_is_told: V1_6, V1_7, V2_1, V2_4);
+
+fn layers_that_are_unpacked_at_once_are_told_so(test: &str, version: Version) {
+    let scenarios: [Scenario; 1] = [("three layers unpacked at once", shared::unpacked_at_once)];
+    Stage::play_on(test, version, Extra { unpacks: Some(3), ..Extra::default() }, &scenarios);
+}
+
+on_containerd!(layers_that_are_unpacked_at_once_are_told_so: V2_4);

@@ -140,7 +140,7 @@ vocabulary! {
     PULL_ETA = Attribute "pulltrace.pull.eta" "int, ns" [] "Estimated time to ready; absent while only a lower bound can be told.";
     PULL_ETA_LOW = Attribute "pulltrace.pull.eta_low" "int, ns" [] "Lower bound of the time to ready; without the other two: at least so long.";
     PULL_ETA_HIGH = Attribute "pulltrace.pull.eta_high" "int, ns" [] "Upper bound of the time to ready; between the two it lies four times in five.";
-    PULL_WAIT = Attribute "pulltrace.pull.wait.kind" "string" [] "download_slot, layer_lock, stalled or retrying; absent while bytes move.";
+    PULL_WAIT = Attribute "pulltrace.pull.wait.kind" "string" [] "download_slot, layer_lock, stalled or retrying; absent while bytes move. containerd shows no observer that it retries, so its pulls never say retrying.";
     PULL_WAIT_SINCE = Attribute "pulltrace.pull.wait.since" "int, ns" [] "When the waiting began.";
     PULL_WAIT_HOLDER = Attribute "pulltrace.pull.wait.holder" "string" [] "Pull that holds the layer (its trace id).";
     PULL_WAIT_LAYER = Attribute "pulltrace.pull.wait.layer" "string" [] "Digest of the layer that is waited for.";

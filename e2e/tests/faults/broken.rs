@@ -22,13 +22,26 @@ pub(crate) fn reset(stage: &mut Stage) {
     is(&told, &outcome, &image);
 }
 
-/// Connections that close early are resumed by containerd: one pull, every byte once.
+/// Connections that close early are resumed by containerd: one pull, every byte once. That it asked again is known to the link alone: the
+/// ingest neither falls nor begins anew, so nobody who looks at containerd can tell a retry.
 pub(crate) fn resumed(stage: &mut Stage) {
-    let image = stage.push("team/resumed:1", &image::layers(61, &[3, 2]));
-    assert!(stage.with(Fault::Close, |stage| stage.pull(&image)), "containerd goes on where it was");
+    let image = stage.push("team/resumed:1", &image::layers(61, &[3]));
+    let before = stage.site.link.answered().len();
+    stage.site.link.set_fault(Fault::Close);
+    let pull = stage.site.containerd.pull(&reference(&image));
+    stage.until("the end", BYTES, |p| {
+        assert!(p["wait"].is_null(), "a retry is not seen: {p:#}");
+        p["outcome"] == "ready"
+    });
+    pull.wait().expect("containerd goes on where it was");
     let told = stage.told();
     is(&told, "ready", &image);
     assert_eq!(number(&told, "downloadedBytes"), image.size(), "{told:#}");
+    let layer = &image.layers[0].digest;
+    let answered = stage.site.link.answered();
+    let asked = answered[before..].iter().filter(|a| a.method == "GET" && a.path.contains(layer.as_str())).count();
+    let ingest = stage.site.truth.ingest(layer).expect("it was seen to come");
+    assert!(asked > 1 && !ingest.fell, "asked {asked} times: {ingest:?}");
 }
 
 /// A wrong byte: the digest does not match.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use e2e::clock;
+use e2e::follow::number;
 use e2e::image;
 use e2e::link::Fault;
 use e2e::site::reference;
@@ -45,7 +46,7 @@ pub(crate) fn too_many_requests(stage: &mut Stage) {
         let canceled = if time % 2 == 0 { &tool } else { &other };
         if time % 3 == 0 {
             let pull = stage.site.containerd.pull(&reference(canceled));
-            clock::pause(Duration::from_millis(600));
+            stage.until("bytes", Duration::from_secs(15), |p| number(p, "downloadedBytes") > 0);
             pull.cancel();
             let told = stage.told();
             is(&told, "canceled", canceled);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use e2e::clock;
 use e2e::cri::Pull;
 use e2e::follow::number;
 use e2e::image::{self, Image, LayerPlan, MIB};
@@ -66,6 +67,24 @@ pub(crate) fn twice(stage: &mut Stage) {
     let told = stage.told_all(2);
     is(&told[0], "canceled", &image);
     is(&told[1], "ready", &image);
+}
+
+/// Layers that containerd unpacks at once are told so: by when each was prepared, committed and unpacked, not by a version.
+pub(crate) fn unpacked_at_once(stage: &mut Stage) {
+    let plans: Vec<LayerPlan> = (0..3).map(|n| LayerPlan { bytes: 4_000_000, seed: 97_000 + n, files: 3_000 }).collect();
+    let image = stage.push("team/parallel:1", &plans);
+    stage.site.link.set_rate(None);
+    assert!(stage.pull(&image), "nothing is wrong");
+    let told = stage.told();
+    is(&told, "ready", &image);
+    let time =
+        |layer: &Value, key: &str| layer[key].as_str().and_then(clock::parse).unwrap_or_else(|| panic!("no {key}: {layer:#}"));
+    let layers = told["layers"].as_array().cloned().unwrap_or_default();
+    let spans: Vec<_> = layers.iter().map(|l| (time(l, "unpackStartedAt"), time(l, "unpackCompletedAt"))).collect();
+    assert!(spans.iter().all(|(start, end)| start <= end), "{told:#}");
+    assert!(spans.windows(2).any(|pair| pair[1].0 < pair[0].1), "no two were unpacked at once: {told:#}");
+    let real: Vec<_> = stage.site.truth.layers(&image).iter().filter_map(|l| l.unpack_started.zip(l.unpack_ended)).collect();
+    assert!(real.windows(2).any(|pair| pair[1].0 < pair[0].1), "containerd unpacks at once: {real:?}");
 }
 
 fn fetched(pull: &Value, digest: &str) -> u64 {

@@ -90,7 +90,9 @@ impl Around for Neighbours<'_> {
             Some(_) | None => {
                 let may_be =
                     |w: &Watched| w.may_have_ended_at(r.at) && w.name().is_none_or(|name| same_repository(name, &r.name));
-                asker.name().is_some_and(|name| same_repository(name, &r.name)) && !asker.doubts(r.at) && !others().any(may_be)
+                asker.name().is_some_and(|name| same_repository(name, &r.name))
+                    && !asker.doubts_removed(r.at)
+                    && !others().any(may_be)
             }
         });
         // Of several the oldest, but for one that a pull needs whose lease was gone before.

@@ -138,6 +138,12 @@ impl Watched {
         self.given_up || !self.has_arrived() || at < self.complete_after()
     }
 
+    /// The same for a record that nobody could read because the image was removed at once, and its blobs with it: what it fetched may have
+    /// arrived after the last look at its lease.
+    pub(in crate::track) fn doubts_removed(&self, at: Timestamp) -> bool {
+        self.given_up || at < self.complete_after() || (at < self.last_alive && !self.has_arrived())
+    }
+
     /// From when on it may have written its record: what its lease holds is complete then.
     pub(in crate::track) fn writes_from(&self) -> Timestamp {
         self.complete_after().before(CLOCK_SLACK).max(self.created_at)
