@@ -58,8 +58,12 @@ use crate::{
 
 /// Most leases that are watched at once; a node pulls a handful at a time, Docker and crashed clients leave some behind.
 pub const MAX_WATCHED: usize = 1_024;
-/// How long an ended pull is kept, so that what it brought is not taken for another's.
-const KEEP_ENDED: Duration = Duration::from_secs(60);
+/// How long an ended pull is kept, so that what it brought and recorded is not taken for another's.
+const KEEP_ENDED: Duration = Duration::from_secs(10);
+/// The same while one runs that began before it ended.
+const KEEP_BESIDE: Duration = Duration::from_secs(60);
+/// Ended pulls are forgotten in such steps.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
 /// While nothing runs, events about chains are remembered for so long: the first of a pull come before its lease is seen.
 const KEEP_CHAINS: Duration = Duration::from_secs(60);
 /// Heartbeat.
@@ -127,6 +131,7 @@ pub struct Tracker {
     heartbeat_said: Option<(bool, u64, Vec<ImageRef>)>,
     refused: u64,
     repeat: bool,
+    forgot_at: Option<Timestamp>,
     out: VecDeque<Output>,
 }
 
@@ -199,6 +204,7 @@ impl Tracker {
             heartbeat_said: None,
             refused: 0,
             repeat: false,
+            forgot_at: None,
             out: VecDeque::new(),
         }
     }
@@ -539,14 +545,23 @@ impl Tracker {
     }
 
     fn forget(&mut self, now: Timestamp) {
-        let Self { watched, memory, surveys, .. } = self;
+        let Self { watched, memory, surveys, forgot_at, .. } = self;
+        if forgot_at.is_some_and(|at| now.since(at) < FORGET_EVERY) {
+            return;
+        }
+        *forgot_at = Some(now);
         let listed = |w: &Watched| surveys.last_at.is_none_or(|last| w.was_listed_since(last.before(KEEP_ENDED)));
+        let oldest = watched.values().filter(|w| w.is_open()).map(Watched::created_at).min();
+        let keep = |at: Timestamp| if oldest.is_some_and(|open| open <= at) { KEEP_BESIDE } else { KEEP_ENDED };
+        let before = watched.len();
         watched.retain(|_, w| match w.stage {
-            Stage::Ended { at } => now.since(at) < KEEP_ENDED || listed(w),
+            Stage::Ended { at } => now.since(at) < keep(at) || listed(w),
             Stage::Candidate | Stage::Live | Stage::Ending { .. } | Stage::Dull => true,
         });
-        let ids: BTreeSet<_> = watched.values().map(|w| w.id).collect();
-        memory.owners.retain(|_, owner| ids.contains(owner));
+        if watched.len() < before {
+            let ids: BTreeSet<_> = watched.values().map(|w| w.id).collect();
+            memory.owners.retain(|_, owner| ids.contains(owner));
+        }
         if watched.is_empty() {
             memory.chains.retain(|_, c| c.newest().is_some_and(|at| now.since(at) < KEEP_CHAINS));
         }
