@@ -14,6 +14,11 @@ use tokio::signal::unix::{SignalKind, signal};
 /// `EX_USAGE` of sysexits(3): the settings are wrong.
 const USAGE: u8 = 64;
 
+/// musl's own allocator maps and unmaps memory with every look at a running pull.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
@@ -69,14 +74,14 @@ fn start(args: Args) -> Result<(), Failure> {
                 Some(health::listen(address).await.with_context(told).map_err(Failure::Other)?)
             }
         };
-        let shutdown = async {
+        let shutdown = async move {
             tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
         };
         if let Some(own) = own {
             tokio::spawn(own.deliver());
         }
-        agent::run(config, probes, shutdown).await;
-        Ok(())
+        // A task of its own: what the runtime itself waits for is woken through the kernel.
+        tokio::spawn(agent::run(config, probes, shutdown)).await.context("stopped").map_err(Failure::Other)
     })
 }
 

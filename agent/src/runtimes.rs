@@ -73,7 +73,7 @@ pub(crate) enum Turn {
 impl Runtimes {
     /// Nothing is known yet; every socket is tried at once.
     pub(crate) fn new(config: &Config, version: &'static str, telemetry: &Arc<Telemetry>, now: Timestamp) -> Self {
-        let pace = Pace { idle: IDLE_UNWATCHED, active: config.interval / 2 };
+        let pace = Pace { idle: IDLE_UNWATCHED, active: config.interval };
         let mut folders = Folders::new().inspect_err(|error| tracing::warn!(%error, "folders of sockets cannot be watched")).ok();
         let place = |socket: &PathBuf| {
             let awaited = folders.as_mut().is_some_and(|folders| folders.await_socket(socket));

@@ -4,9 +4,10 @@
 //! again when it breaks is [`crate::place`]; whose questions it carries is [`crate::runtimes`].
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt, fs,
     future::pending,
+    mem,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,7 +17,7 @@ use std::{
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use lifecycle::{
     time::Timestamp,
-    track::{Answer, Question, Runtime, Seen, Tracker},
+    track::{Answer, Lease, LeaseKey, Question, Runtime, Seen, Survey, Tracker},
 };
 
 use tracing::Instrument as _;
@@ -39,6 +40,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
 /// The list of namespaces is read again with every look while nothing runs, and this often while something does.
 const LIST_NAMESPACES: Duration = Duration::from_secs(5);
+/// While nothing is written, everything is looked at this often all the same.
+const TRUST_SILENCE: Duration = Duration::from_secs(30);
 
 /// What it takes to open a session.
 #[derive(Clone, Debug)]
@@ -67,16 +70,31 @@ pub(crate) struct Session {
     /// Namespaces to look at, and when the list is to be read again: containerd makes namespaces without telling.
     namespaces: Vec<String>,
     list_at: Timestamp,
+    /// What the last look at everything found, while nothing can have changed since.
+    leases: Leases,
+    /// Whether the agent was woken while it asked, and nobody was told.
+    woken: bool,
     selection: Selection,
     inquiries: FuturesUnordered<BoxFuture<'static, Reply>>,
+}
+
+/// The leases, between two looks at everything. Known only where writes of containerd's metadata are heard of.
+#[derive(Debug)]
+enum Leases {
+    /// They may be others by now. Back to here: a write, an event.
+    Changed,
+    /// A look at everything is under way, and nothing was written since it was sent.
+    Asked,
+    /// They are these, by namespace, as of the time of that look.
+    Known(Timestamp, BTreeMap<String, Vec<Lease>>),
 }
 
 /// What an inquiry brings back.
 enum Reply {
     /// An answer for the tracker.
     Seen(Seen),
-    /// A survey and the namespaces that it looked at.
-    Surveyed(Seen, Vec<String>),
+    /// A look at everything and the namespaces that it looked at.
+    Surveyed(Survey, Vec<String>),
     /// containerd does not answer any more.
     Broken(String),
 }
@@ -113,6 +131,8 @@ impl Session {
             woken_by,
             namespaces,
             list_at: Timestamp::EPOCH,
+            leases: Leases::Changed,
+            woken: false,
             selection: door.selection,
             inquiries: FuturesUnordered::new(),
         };
@@ -157,24 +177,22 @@ impl Session {
         let inquiry = match question {
             Question::Survey { ingests } => {
                 let (known, selection, dull) = (self.namespaces.clone(), self.selection.clone(), tracker.dull());
-                let list = !tracker.is_active() || now >= self.list_at;
+                let leases = self.unchanged_leases(now).filter(|_| tracker.is_active());
+                let list = leases.is_none() && (!tracker.is_active() || now >= self.list_at);
                 if list {
                     self.list_at = now + LIST_NAMESPACES;
                 }
+                if leases.is_none() {
+                    self.leases = if self.stir.is_some() { Leases::Asked } else { Leases::Changed };
+                }
                 async move {
                     let begin = Instant::now();
-                    let namespaces = if list { client.namespaces(&selection).await } else { Ok(known) };
-                    let survey = match namespaces {
-                        Ok(namespaces) => {
-                            client.survey(&namespaces, &dull, ingests, now).await.map(|survey| (survey, namespaces))
-                        }
-                        Err(status) => Err(status),
+                    let survey = match leases {
+                        Some(leases) => client.progress(leases, &dull, now).await.map(|survey| Reply::Seen(Seen::Survey(survey))),
+                        None => everything(&client, known, list.then_some(&selection), &dull, ingests, now).await,
                     };
                     telemetry.surveyed(begin.elapsed());
-                    match survey {
-                        Ok((survey, namespaces)) => Reply::Surveyed(Seen::Survey(survey), namespaces),
-                        Err(status) => Reply::Broken(status.message().to_owned()),
-                    }
+                    survey.unwrap_or_else(|status| Reply::Broken(status.message().to_owned()))
                 }
                 .instrument(tracing::debug_span!("survey"))
                 .boxed()
@@ -188,8 +206,23 @@ impl Session {
         self.inquiries.push(inquiry);
     }
 
+    /// The leases of the last look at everything, if nothing was written since.
+    fn unchanged_leases(&mut self, now: Timestamp) -> Option<BTreeMap<String, Vec<Lease>>> {
+        if self.stir.as_mut().is_none_or(Stir::take_any) {
+            self.leases = Leases::Changed;
+            self.woken = self.stir.is_some();
+        }
+        match &self.leases {
+            Leases::Known(at, leases) if now.since(*at) < TRUST_SILENCE => Some(leases.clone()),
+            Leases::Known(..) | Leases::Changed | Leases::Asked => None,
+        }
+    }
+
     /// The next thing that is seen, or why nothing will be seen any more.
     pub(crate) async fn next(&mut self) -> Result<Option<Seen>, String> {
+        if mem::take(&mut self.woken) {
+            return Ok(Some(Seen::Stirred));
+        }
         let stirs = async {
             match &mut self.stir {
                 Some(stir) => stir.next().await,
@@ -199,6 +232,7 @@ impl Session {
         tokio::select! {
             heard = self.events.next() => match heard {
                 Some(Heard::Seen(seen)) => {
+                    self.leases = Leases::Changed;
                     self.telemetry.heard();
                     Ok(Some(seen))
                 }
@@ -210,13 +244,18 @@ impl Session {
             },
             Some(reply) = self.inquiries.next() => match reply {
                 Reply::Seen(seen) => Ok(Some(seen)),
-                Reply::Surveyed(seen, namespaces) => {
+                Reply::Surveyed(survey, namespaces) => {
                     self.namespaces = namespaces;
-                    Ok(Some(seen))
+                    if matches!(self.leases, Leases::Asked) {
+                        let leases = survey.namespaces.iter().map(|(name, inventory)| (name.clone(), inventory.leases.clone()));
+                        self.leases = Leases::Known(survey.taken_at, leases.collect());
+                    }
+                    Ok(Some(Seen::Survey(survey)))
                 }
                 Reply::Broken(problem) => Err(problem),
             },
             useful = stirs => {
+                self.leases = Leases::Changed;
                 if useful {
                     Ok(Some(Seen::Stirred))
                 } else {
@@ -235,6 +274,23 @@ impl fmt::Display for Session {
         let namespaces = if self.namespaces.is_empty() { "none yet".to_owned() } else { self.namespaces.join(" ") };
         write!(f, "{}, namespaces {namespaces}, woken by {}", self.about, self.woken_by)
     }
+}
+
+/// Looks at everything in these namespaces, or in those that are selected.
+async fn everything(
+    client: &Client,
+    known: Vec<String>,
+    selection: Option<&Selection>,
+    dull: &BTreeSet<LeaseKey>,
+    ingests: bool,
+    now: Timestamp,
+) -> Result<Reply, tonic::Status> {
+    let namespaces = match selection {
+        Some(selection) => client.namespaces(selection).await?,
+        None => known,
+    };
+    let survey = client.survey(&namespaces, dull, ingests, now).await?;
+    Ok(Reply::Surveyed(survey, namespaces))
 }
 
 fn inode(socket: &Path) -> Option<(u64, u64)> {

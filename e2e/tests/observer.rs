@@ -58,6 +58,29 @@ fn the_agent_makes_only_calls_that_read(test: &str, version: Version) {
 
 on_containerd!(the_agent_makes_only_calls_that_read: V1_6, V1_7, V2_1, V2_4);
 
+fn while_nothing_but_bytes_comes_only_the_downloads_are_asked_for(test: &str, version: Version) {
+    let needs = [Need::Root, Need::Containerd(version), Need::Registry, Need::Pulltrace];
+    let Some(tools) = Tools::find(test, &needs) else { return };
+    let metrics = free_address();
+    let play = Play::set(&tools, version, Extra { metrics: Some(metrics.clone()), ..Extra::default() });
+    let image = image::push(&play.registry, "team/long:v1", &image::layers(97, &[40]), Form::OciIndex);
+    let pull = play.containerd.pull(&reference(&image));
+    play.collector.until_pull("bytes", Duration::from_secs(10), |pull| pull["downloadedBytes"].as_u64() > Some(4_000_000));
+    let count = || {
+        let served = served(&metrics);
+        [LIST, "containerd.services.content.v1.Content/ListStatuses"].map(|method| served.get(method).copied().unwrap_or(0.0))
+    };
+    let [lists, statuses] = count();
+    let after = clock::until("looks at the downloads", Duration::from_secs(10), || {
+        let [lists, looks] = count();
+        (looks >= statuses + 4.0).then_some(lists)
+    });
+    assert!(after <= lists + 1.0, "{} lists of leases during four looks, and nothing was written", after - lists);
+    pull.cancel();
+}
+
+on_containerd!(while_nothing_but_bytes_comes_only_the_downloads_are_asked_for: V1_6, V1_7, V2_1, V2_4);
+
 fn a_traced_containerd_makes_no_span_for_its_observer(test: &str, version: Version) {
     let needs = [Need::Root, Need::Containerd(version), Need::Registry, Need::Otelcol, Need::Pulltrace];
     let Some(tools) = Tools::find(test, &needs) else { return };

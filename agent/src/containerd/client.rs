@@ -1,7 +1,7 @@
 //! The calls: connecting, surveying, answering the tracker's questions, and the stream of events.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     future::ready,
     io,
@@ -173,6 +173,25 @@ impl Client {
         for namespace in namespaces {
             let inventory = self.inventory(namespace, dull, ingests).await?;
             survey.namespaces.insert(namespace.clone(), inventory);
+        }
+        Ok(survey)
+    }
+
+    /// As [`survey`](Self::survey) where nothing but the ingests can have changed: these are the leases of the last one.
+    ///
+    /// # Errors
+    /// When containerd refuses or is gone.
+    pub async fn progress(
+        &self,
+        mut last: BTreeMap<String, Vec<Lease>>,
+        dull: &BTreeSet<LeaseKey>,
+        taken_at: Timestamp,
+    ) -> Result<Survey, Status> {
+        let mut survey = Survey { taken_at, ..Survey::default() };
+        while let Some((namespace, leases)) = last.pop_first() {
+            let is_dull = |lease: &Lease| dull.contains(&LeaseKey { namespace: namespace.clone(), lease: lease.id.clone() });
+            let ingests = if leases.iter().all(is_dull) { Vec::new() } else { self.statuses(&namespace).await? };
+            survey.namespaces.insert(namespace, Inventory { leases, ingests });
         }
         Ok(survey)
     }

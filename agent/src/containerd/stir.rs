@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use inotify::{EventStream, Inotify, WatchMask};
 
 /// Where the database lies below containerd's root (`containerd` plugins/metadata).
@@ -32,6 +32,11 @@ impl Stir {
         let inotify = Inotify::init()?;
         inotify.watches().add(&file, WatchMask::MODIFY)?;
         Ok((Self { events: inotify.into_event_stream([0; BUFFER])? }, file))
+    }
+
+    /// Whether there was a write that nobody waited for yet, as far as the kernel has told.
+    pub fn take_any(&mut self) -> bool {
+        self.next().now_or_never().is_some()
     }
 
     /// Waits for the next write; `false` if the watch is of no more use.
