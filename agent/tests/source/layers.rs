@@ -49,7 +49,10 @@ fn tells_when_what_happened(played: &Played) {
     }
     assert!(same(Some(last.started_at), diary.began), "{}", played.personality);
     let ended = last.ending.as_ref().map(|ending| ending.at);
-    assert!(same(ended, diary.recorded), "{}: {ended:?} {:?}", played.personality, diary.recorded);
+    // CRI writes the name twice, up to this far apart; an agent that hears of the first alone tells that.
+    let between = Duration::from_millis(5);
+    let near = ended.zip(diary.recorded).is_some_and(|(told, truth)| told.distance(truth) <= between);
+    assert!(near, "{}: {ended:?} {:?}", played.personality, diary.recorded);
 }
 
 fn is_ready_with_its_name(played: &Played) {
