@@ -445,3 +445,29 @@ fn a_client_that_records_the_image_before_it_unpacks_it_is_ready_when_all_is_unp
     let half = recorded_before_it_was_unpacked(&["d0"]);
     assert_eq!(half.outcome().map(Outcome::as_str), Some("failed"), "{:?}", half.last());
 }
+
+#[test]
+fn a_download_that_a_canceled_pull_began_is_the_next_ones_though_its_lease_was_listed_before_its_bytes() {
+    let mut play = Play::new();
+    let begin = play.now;
+    let held = || [documents(), vec![downloading("base")]].concat();
+    play.wait(10);
+    play.survey(vec![named("first", begin, held())], vec![ingest("base", 1 << 20, begin)]);
+    play.answer(answers(begin));
+    play.survey(Vec::new(), Vec::new());
+    play.answer(answers(begin));
+    play.wait(1_000);
+    play.answer(answers(begin));
+    assert!(play.outcome().is_some_and(|outcome| *outcome != Outcome::Ready), "{:?}", play.last());
+    // Ingests are read before the leases: the new lease lists what was not there a moment ago.
+    let again = play.now;
+    play.wait(10);
+    play.survey(vec![named("second", again, held())], Vec::new());
+    for step in 1..=3 {
+        play.answer(answers(begin));
+        play.wait(2_000);
+        play.survey(vec![named("second", again, held())], vec![ingest("base", step << 20, again)]);
+    }
+    play.wait(2_000);
+    assert_eq!((play.last().ending.as_ref(), play.last().fetched_bytes()), (None, 3 << 20), "{:?}", play.last());
+}

@@ -116,11 +116,14 @@ impl Watched {
         self.fold(now, around);
     }
 
-    /// Leaves what another lease lists since to that one: a blob is written by one pull at a time, and who lists it later writes it.
+    /// Leaves what another lease lists since to that one: a blob is written by one pull at a time, and who lists it later writes it, not
+    /// who wrote it last: its owner may be a pull that was given up.
     fn yield_taken(&mut self, references: &mut Vec<&Reference>, was_open: &BTreeSet<Digest>, around: &mut impl Around) {
         references.retain(|reference| {
             let digest = &reference.digest;
-            if was_open.contains(digest) && around.is_taken(digest, self.id) {
+            if !was_open.contains(digest) {
+                around.take(digest, self.id);
+            } else if around.is_taken(digest, self.id) {
                 self.yielded.insert(digest.clone());
             }
             !self.yielded.contains(digest)
