@@ -121,12 +121,18 @@ impl Watched {
     fn yield_taken(&mut self, references: &mut Vec<&Reference>, was_open: &BTreeSet<Digest>, around: &mut impl Around) {
         references.retain(|reference| {
             let digest = &reference.digest;
+            if self.yielded.contains(digest) {
+                return false;
+            }
             if !was_open.contains(digest) {
                 around.take(digest, self.id);
-            } else if around.is_taken(digest, self.id) {
+                return true;
+            }
+            let taken = around.is_taken(digest, self.id);
+            if taken {
                 self.yielded.insert(digest.clone());
             }
-            !self.yielded.contains(digest)
+            !taken
         });
         self.open.retain(|digest| !self.yielded.contains(digest));
     }
