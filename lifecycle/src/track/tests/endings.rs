@@ -129,6 +129,24 @@ fn a_pull_that_was_only_seen_resolving_and_found_everything_here_is_ready_by_its
 }
 
 #[test]
+fn a_lease_that_only_gave_an_image_a_second_name_is_no_pull() {
+    let mut play = Play::new();
+    let begin = play.now;
+    play.wait(5);
+    play.survey(vec![lease(begin, Vec::new())], Vec::new());
+    play.wait(10);
+    recorded(&mut play, "example.com/second:name");
+    let second = ImageRecord { name: "example.com/second:name".parse().ok(), ..record(play.now) };
+    let answer = with_record(answers(begin.before(Duration::from_secs(60))), second);
+    for _ in 0..8 {
+        play.wait(300);
+        play.survey(Vec::new(), Vec::new());
+        play.answer(&answer);
+    }
+    assert_eq!(play.told, []);
+}
+
+#[test]
 fn a_pull_that_was_only_seen_resolving_and_left_no_record_has_failed() {
     let mut play = Play::new();
     let begin = play.now;

@@ -41,6 +41,7 @@ impl Watched {
         if let Stage::Ended { at } = self.stage {
             self.stage = Stage::Ending { since: at, runtime_restarted: false };
         }
+        self.adopted = true;
         self.asking_since = now;
         self.written = Some(record.updated_at);
         self.name.clone_from(&record.name);

@@ -130,6 +130,8 @@ pub(super) struct Watched {
     chained: bool,
     /// Whether this was made from an image record, because its lease was never seen: the record is its proof.
     from_record: bool,
+    /// Whether its lease never showed what it holds, so that only an image record of that time says what was pulled.
+    adopted: bool,
     /// When it wrote its image record, by event: it is proof, and the next record is another pull's.
     written: Option<Timestamp>,
     /// Whether its lease holds something that no pull holds.
@@ -203,6 +205,7 @@ impl Watched {
             planned_at: None,
             chained: false,
             from_record: false,
+            adopted: false,
             written: None,
             strange: false,
             leftover: false,

@@ -98,7 +98,7 @@ impl Watched {
         let is_own = |source: &ImageRef| self.name.as_ref().is_none_or(|name| name.is_same_repository(source));
         let mut tops = self.contents.iter().filter_map(|digest| self.facts.get(digest)).filter(|f| f.has_children).peekable();
         let known = tops.peek().is_some();
-        let came = |facts: &ContentFacts| match self.from_record {
+        let came = |facts: &ContentFacts| match self.from_record || self.adopted {
             true => facts.labelled_at >= self.created_at.before(LABELLED_BEFORE) && facts.sources.iter().any(is_own),
             false => !facts.sources.is_empty(),
         };
