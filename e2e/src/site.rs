@@ -1,5 +1,8 @@
 //! A whole site in one value: registry, slow link, containerd, collector and agent, started in that order and ended in the other.
 
+use std::io::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::containerd::Containerd;
 use crate::image::{self, Form, Image, LayerPlan};
 use crate::link::Link;
@@ -75,6 +78,20 @@ pub fn reference(image: &Image) -> String {
     format!("{REGISTRY}/{}", image.name)
 }
 
+/// Plays a live scenario; one that fails is played once more, and then that counts. A machine that stands still for seconds starves
+/// containerd, the registry and the test itself, which says nothing about Pulltrace. The first failure is told past the test harness, so
+/// that one that does not come again is seen all the same: `cargo xtask test` names it.
+pub fn play(test: &str, version: Version, scenario: fn(&str, Version)) {
+    twice(|| scenario(test, version), |said| drop(writeln!(io::stderr(), "AGAIN {test}: {said}")));
+}
+
+fn twice(scenario: impl Fn(), tell: impl FnOnce(&str)) {
+    let Err(panic) = catch_unwind(AssertUnwindSafe(&scenario)) else { return };
+    let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tell(said.unwrap_or_default().lines().next().unwrap_or_default());
+    scenario();
+}
+
 /// Makes one test for each containerd from one scenario, a function of the test's name and the version: `on_containerd!(it_works:
 /// V1_7, V2_1)` makes the tests `it_works::V1_7` and `it_works::V2_1` of the function `it_works`.
 #[macro_export]
@@ -86,9 +103,33 @@ macro_rules! on_containerd {
                 #[expect(non_snake_case, reason = "the version's name is the test's name")]
                 fn $version() {
                     let test = concat!(stringify!($scenario), "::", stringify!($version));
-                    super::$scenario(test, $crate::tools::Version::$version);
+                    $crate::site::play(test, $crate::tools::Version::$version, super::$scenario);
                 }
             )+
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::*;
+
+    fn played(failures: u32) -> (u32, Vec<String>, bool) {
+        let (times, told) = (Cell::new(0), RefCell::new(Vec::new()));
+        let scenario = || {
+            times.set(times.get() + 1);
+            assert!(times.get() > failures, "as it should\nindeed");
+        };
+        let failed = catch_unwind(AssertUnwindSafe(|| twice(scenario, |said| told.borrow_mut().push(said.to_owned())))).is_err();
+        (times.get(), told.into_inner(), failed)
+    }
+
+    #[test]
+    fn what_fails_once_is_played_once_more_and_what_fails_twice_has_failed() {
+        assert_eq!(played(0), (1, Vec::new(), false));
+        assert_eq!(played(1), (2, vec!["as it should".to_owned()], false));
+        assert_eq!(played(2), (2, vec!["as it should".to_owned()], true));
+    }
 }

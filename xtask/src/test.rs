@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything CI runs, and at the end what it came to: how many tests passed, and by name which live tests did not
-//! run because this machine lacks something. A skip is never taken for a pass, so with `--live` a skip is a failure.
+//! run because this machine lacks something, and which passed only when they were played again. A skip is never taken for a pass, so with
+//! `--live` a skip is a failure.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Command;
@@ -58,6 +59,7 @@ struct Tally {
     passed: usize,
     failed: Vec<String>,
     skipped: Vec<String>,
+    again: Vec<String>,
 }
 
 impl Tally {
@@ -87,6 +89,8 @@ impl Tally {
             self.passed += passed.unwrap_or_default();
         } else if let Some(at) = line.find("SKIPPED ") {
             self.skipped.push(line[at..].trim_end().to_owned());
+        } else if let Some(at) = line.find("AGAIN ") {
+            self.again.push(line[at..].trim_end().to_owned());
         } else if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
             self.failed.push(name.to_owned());
         }
@@ -97,10 +101,11 @@ impl Tally {
         self.skipped.dedup();
         let mut lines = vec!["== summary".to_owned()];
         lines.extend(self.failed.iter().map(|name| format!("FAILED {name}")));
-        lines.extend(self.skipped.iter().cloned());
-        let Self { passed, failed, skipped } = self;
+        lines.extend(self.again.iter().chain(&self.skipped).cloned());
+        let Self { passed, failed, skipped, again } = self;
         let ran = passed.saturating_sub(skipped.len());
-        lines.push(format!("{ran} passed, {} failed, {} skipped (by name above)", failed.len(), skipped.len()));
+        let (failed, skipped, again) = (failed.len(), skipped.len(), again.len());
+        lines.push(format!("{ran} passed, {failed} failed, {skipped} skipped, {again} played again (by name above)"));
         lines
     }
 }
@@ -110,12 +115,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_skip_is_named_once_and_not_counted_as_a_pass() {
+    fn a_skip_is_named_once_and_not_counted_as_a_pass_and_what_was_played_again_is_named() {
         let mut tally = Tally::default();
         for line in [
             "test a ... ok",
             "test b ... SKIPPED b: needs root",
             "test b ... FAILED",
+            "test c ... AGAIN c: it failed",
             "SKIPPED b: needs root",
             "test result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out",
             "test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out",
@@ -124,7 +130,13 @@ mod tests {
         }
         assert_eq!(
             tally.summary(),
-            ["== summary", "FAILED b", "SKIPPED b: needs root", "6 passed, 1 failed, 1 skipped (by name above)"]
+            [
+                "== summary",
+                "FAILED b",
+                "AGAIN c: it failed",
+                "SKIPPED b: needs root",
+                "6 passed, 1 failed, 1 skipped, 1 played again (by name above)"
+            ]
         );
     }
 
