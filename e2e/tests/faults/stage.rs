@@ -46,7 +46,7 @@ impl Stage {
             stage.clear();
         }
         stage.site.collector.has_not_panicked();
-        assert!(failed.is_empty() && stage.site.agent.runs(), "failed on {version}: {failed:#?}");
+        assert!(failed.is_empty() && stage.site.agent.runs(), "failed on {version}: {}", failed.join(", "));
     }
 
     /// Pushes an image of one layer for each number of MiB.
