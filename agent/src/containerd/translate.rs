@@ -92,10 +92,12 @@ pub(super) fn snapshot(info: services::snapshots::Info) -> Option<SnapshotFacts>
 pub(super) fn image(image: services::Image) -> Option<ImageRecord> {
     // CRI also names an image by its id, which would parse as a repository of that name.
     let name = if image.name.parse::<Digest>().is_ok() { None } else { image.name.parse().ok() };
+    let (created_at, updated_at) = (time(image.created_at), time(image.updated_at));
     Some(ImageRecord {
         name,
         target: image.target?.digest.parse().ok()?,
-        updated_at: time(image.updated_at).or(time(image.created_at))?,
+        created_at: created_at.or(updated_at)?,
+        updated_at: updated_at.or(created_at)?,
     })
 }
 

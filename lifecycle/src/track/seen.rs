@@ -281,6 +281,8 @@ pub struct ImageRecord {
     pub name: Option<ImageRef>,
     /// Digest that it points to.
     pub target: Digest,
+    /// When it was written first. Writing it again, for the same image or another, leaves this (`containerd` metadata/images.go).
+    pub created_at: Timestamp,
     /// When it was written last.
     pub updated_at: Timestamp,
 }

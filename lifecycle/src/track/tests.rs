@@ -147,7 +147,7 @@ fn answers(begin: Timestamp) -> impl Fn(&Subject) -> Answer {
 }
 
 fn record(at: Timestamp) -> ImageRecord {
-    ImageRecord { name: "q.io/a:v1".parse().ok(), target: blob("manifest"), updated_at: at }
+    ImageRecord { name: "q.io/a:v1".parse().ok(), target: blob("manifest"), created_at: at, updated_at: at }
 }
 
 fn documents() -> Vec<Resource> {
@@ -257,6 +257,33 @@ fn a_pull_that_nobody_saw_is_told_by_its_record_and_a_second_record_is_a_second_
         assert_eq!((play.last().layers_cached(), play.last().fetched_bytes()), (2, 0));
     }
     assert_ne!(play.told[0].id, play.told[1].id);
+}
+
+#[test]
+fn what_came_before_an_image_was_recorded_first_was_not_brought_by_who_records_it_again() {
+    let mut play = Play::new();
+    let begin = play.now;
+    play.wait(4_000);
+    let at = play.now;
+    let again = ImageRecord { created_at: begin.before(Duration::from_secs(2)), ..record(at) };
+    let here = move |subject: &Subject| match subject {
+        Subject::ImageNamed(_) | Subject::ImagesOf(_) => Answer::Images(vec![again.clone()]),
+        Subject::Content(_) => Answer::Content(Some(ContentFacts {
+            created_at: begin.before(Duration::from_secs(3)),
+            labelled_at: at,
+            size: 300,
+            has_children: true,
+            sources: vec![ImageRef::repository_only("q.io", "a").unwrap()],
+        })),
+        Subject::Blob(_) | Subject::Snapshot { .. } => answers(begin)(subject),
+    };
+    play.see(Seen::Event(Event { namespace: NS.into(), at, what: Happening::ImageRecorded("q.io/a:v1".into()) }));
+    for _ in 0..6 {
+        play.answer(&here);
+        play.wait(400);
+        play.survey(Vec::new(), Vec::new());
+    }
+    assert_eq!((play.last().started_at, play.last().layers_cached()), (at, 2), "{:?}", play.last());
 }
 
 #[test]

@@ -251,10 +251,11 @@ fn look(world: &Containerd, survey: &mut Survey, stage: u8, ingests: bool, dull:
 /// What containerd answers now.
 fn answer(world: &Containerd, subject: &Subject) -> Answer {
     let (store, now) = (&world.store, at(world.now));
-    let record = |(name, (target, updated_at)): (&String, &(Digest, Timestamp))| ImageRecord {
+    let record = |(name, written): (&String, &store::Written)| ImageRecord {
         name: if name.starts_with("sha256:") { None } else { name.parse().ok() },
-        target: target.clone(),
-        updated_at: *updated_at,
+        target: written.target.clone(),
+        created_at: written.created_at,
+        updated_at: written.updated_at,
     };
     match subject {
         Subject::Blob(digest) => {

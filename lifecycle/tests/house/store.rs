@@ -18,6 +18,14 @@ use super::{
 /// containerd writes in pieces.
 const PIECE: u64 = 1 << 20;
 
+/// An image record.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) target: Digest,
+    pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+}
+
 /// What it keeps on disk, and the locks of the process.
 #[derive(Debug, Default)]
 pub(super) struct Store {
@@ -25,8 +33,8 @@ pub(super) struct Store {
     pub(super) ingests: BTreeMap<Digest, Ingest>,
     pub(super) extractions: BTreeMap<String, Timestamp>,
     pub(super) chains: BTreeMap<Digest, Timestamp>,
-    /// Target and time of the last write by name.
-    pub(super) records: BTreeMap<String, (Digest, Timestamp)>,
+    /// By name.
+    pub(super) records: BTreeMap<String, Written>,
     pub(super) leases: BTreeMap<String, Lease>,
     /// What happened since it was taken last.
     pub(super) events: Vec<Event>,
@@ -122,7 +130,7 @@ impl Store {
             }
         }
         for name in self.names_to_write(image) {
-            self.records.insert(name, (image.target().clone(), since));
+            self.put_record(&name, image, since);
         }
     }
 
@@ -240,16 +248,21 @@ impl Store {
     /// The names under which a pull records an image, the last first: the tag's always, the others if they are not there.
     pub(super) fn names_to_write(&self, image: &Image) -> Vec<String> {
         let id = image.documents[image.documents.len() - 1].digest.to_string();
-        let known = |name: &String| self.records.get(name).is_some_and(|(target, _)| target == image.target());
+        let known = |name: &String| self.records.get(name).is_some_and(|written| written.target == *image.target());
         let mut names: Vec<_> = [image.by_digest(), id].into_iter().filter(|name| !known(name)).collect();
         names.push(image.name.to_string());
         names
     }
 
     pub(super) fn record(&mut self, name: &str, image: &Image, now: Timestamp) {
-        self.records.insert(name.to_owned(), (image.target().clone(), now));
+        self.put_record(name, image, now);
         let by_id = name.parse::<Digest>().is_ok();
         self.tell(now, if by_id { Happening::ImageRecordedById } else { Happening::ImageRecorded(name.to_owned()) });
+    }
+
+    fn put_record(&mut self, name: &str, image: &Image, now: Timestamp) {
+        let created_at = self.records.get(name).map_or(now, |written| written.created_at);
+        self.records.insert(name.to_owned(), Written { target: image.target().clone(), created_at, updated_at: now });
     }
 
     /// Removes what neither lease nor record leads to.
@@ -257,7 +270,7 @@ impl Store {
         self.collect_at = None;
         let leased = |resource: &Resource| self.leases.values().any(|lease| lease.resources.contains(resource));
         let rooted = |image: &&Image| {
-            let recorded = self.records.values().any(|(target, _)| target == image.target());
+            let recorded = self.records.values().any(|written| written.target == *image.target());
             recorded || image.documents.iter().any(|d| leased(&Resource::Content(d.digest.clone())))
         };
         let kept: Vec<&Image> = images.iter().filter(rooted).collect();

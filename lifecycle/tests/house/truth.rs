@@ -119,8 +119,8 @@ impl Truth {
                 // Of a lease that never showed anything only the record is known.
                 Some(model) if self.seen.contains_key(&id) => model.fate == Fate::Ready,
                 Some(_) | None => pull.image.as_ref().is_some_and(|name| {
-                    world.store.records.values().any(|(target, _)| {
-                        world.images.iter().any(|i| i.target() == target && i.name.repository() == name.repository())
+                    world.store.records.values().any(|written| {
+                        world.images.iter().any(|i| *i.target() == written.target && i.name.repository() == name.repository())
                     })
                 }),
             };

@@ -8,10 +8,12 @@ use crate::pull::TimingSource;
 use crate::time::Timestamp;
 use crate::track::layer::{Moment, Origin, Track};
 use crate::track::plan::{Document, PlannedLayer, chain_ids};
-use crate::track::seen::Subject;
+use crate::track::seen::{ImageRecord, Subject};
 
 /// A pull that nobody saw took no longer than this.
 const LONGEST_UNSEEN: Duration = Duration::from_secs(10);
+/// One pull may write a name twice within this time.
+const SAME_PULL: Duration = Duration::from_secs(1);
 
 impl Watched {
     /// Makes the list of layers as soon as the documents are there.
@@ -153,9 +155,10 @@ impl Watched {
     }
 
     /// A pull of which only the record is known began when the first of the blobs came that nobody else brought; those that were there
-    /// when the image was recorded before were brought then.
+    /// when the image was recorded before were brought then, whether an event told of that or only the record does.
     pub(super) fn date_back(&mut self, around: &mut impl Around) {
-        let replaced = self.records.iter().filter_map(|record| around.recorded_before(record)).max();
+        let first = |r: &ImageRecord| (r.updated_at.since(r.created_at) >= SAME_PULL).then_some(r.created_at);
+        let replaced = self.records.iter().filter_map(|record| around.recorded_before(record).max(first(record))).max();
         let earliest = self.created_at.before(LONGEST_UNSEEN).max(replaced.unwrap_or(Timestamp::EPOCH));
         let layers = self.layers.iter().filter_map(|l| Some((&l.planned.digest, self.facts.get(&l.planned.digest)?.created_at)));
         let recent = layers.filter(|(_, at)| (earliest..self.created_at).contains(at));

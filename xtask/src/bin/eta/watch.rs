@@ -183,7 +183,8 @@ impl Scene {
 
     fn record(&self, world: &World) -> ImageRecord {
         let name: Option<ImageRef> = self.name().parse().ok();
-        ImageRecord { name, target: self.manifest.clone(), updated_at: self.at(world.over_at()) }
+        let at = self.at(world.over_at());
+        ImageRecord { name, target: self.manifest.clone(), created_at: at, updated_at: at }
     }
 
     fn survey(&self, world: &World, now: Timestamp) -> Survey {
