@@ -1,5 +1,6 @@
 //! A whole site in one value: registry, slow link, containerd, collector and agent, started in that order and ended in the other.
 
+use std::any::Any;
 use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -87,9 +88,15 @@ pub fn play(test: &str, version: Version, scenario: fn(&str, Version)) {
 
 fn twice(scenario: impl Fn(), tell: impl FnOnce(&str)) {
     let Err(panic) = catch_unwind(AssertUnwindSafe(&scenario)) else { return };
-    let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    tell(said.unwrap_or_default().lines().next().unwrap_or_default());
+    tell(said(&*panic));
     scenario();
+}
+
+/// The first line of what a panic said.
+#[must_use]
+pub fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or_default().lines().next().unwrap_or_default()
 }
 
 /// Makes one test for each containerd from one scenario, a function of the test's name and the version: `on_containerd!(it_works:

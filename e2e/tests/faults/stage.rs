@@ -8,7 +8,7 @@ use e2e::containerd::{Containerd, Extra};
 use e2e::follow::{Follow, ended, id, number};
 use e2e::image::{self, Image, LayerPlan};
 use e2e::link::Fault;
-use e2e::site::{Site, reference};
+use e2e::site::{Site, reference, said};
 use e2e::tools::{Need, Tools, Version};
 use serde_json::Value;
 
@@ -40,8 +40,8 @@ impl Stage {
         let mut stage = Self { site: Site::around(tools, containerd, &[]), follow: Follow::default(), known: BTreeSet::new() };
         let mut failed = Vec::new();
         for (name, scenario) in scenarios {
-            if catch_unwind(AssertUnwindSafe(|| scenario(&mut stage))).is_err() {
-                failed.push(*name);
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scenario(&mut stage))) {
+                failed.push(format!("{name} ({})", said(&*panic)));
             }
             stage.clear();
         }
