@@ -83,7 +83,7 @@ pub(crate) fn client_of_transfer(stage: &mut Stage) {
 /// What a killed client holds in containerd stays, for a day. It is told as stalled, or soon as canceled where containerd gave up the layer
 /// that was to be unpacked. It is not ready when another pull of the same completes what it left, nor when its lease is gone at last.
 fn killed(stage: &mut Stage, image: &str, how: &[&str]) {
-    let image = stage.push(image, &image::layers(85, &[8]));
+    let image = stage.push(image, &image::layers(85, &[16]));
     let name = format!("127.0.0.1:{}/{}", stage.site.link.port(), image.name);
     let mut first = stage.site.containerd.ctr_pull(how, &name);
     let killed = stage.until("bytes", SOON, |p| number(p, "downloadedBytes") > 2_000_000);
