@@ -1,6 +1,8 @@
 //! What can be set, by flag or by variable, read once at the start. A wrong value is one sentence that names variable, value and what is
 //! allowed; a variable that nobody reads is warned about, because it is mostly a typing error.
 
+mod access;
+
 use std::{ffi::OsString, time::Duration};
 
 use clap::{
@@ -11,16 +13,16 @@ use otlp::{Endpoint, Protocol};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use self::access::Access;
+use self::access::AccessArguments;
 use crate::listen::Address;
 
 /// Variables of the agent and of the tools, which may stand in the same environment.
-const OF_OTHERS: [&str; 11] = [
+const OF_OTHERS: [&str; 9] = [
     "PULLTRACE_NODE_NAME",
     "PULLTRACE_CONTAINERD_SOCKET",
     "PULLTRACE_CONTAINERD_NAMESPACES",
     "PULLTRACE_REPORT_INTERVAL",
-    "PULLTRACE_AGENT_TOKEN",
-    "PULLTRACE_AGENT_TOKEN_FILE",
     "PULLTRACE_SERVER_URL",
     "PULLTRACE_NODE_UID",
     "PULLTRACE_SERVER",
@@ -42,13 +44,12 @@ struct Arguments {
     #[arg(long, env = "PULLTRACE_METRICS_ADDR", default_value = "0.0.0.0:9090")]
     metrics_addr: Address,
 
-    /// Address of OTLP/gRPC; only this machine unless set, because agents are not authenticated
-    #[arg(long, env = "PULLTRACE_OTLP_GRPC_ADDR", default_value = "127.0.0.1:4317")]
-    otlp_grpc_addr: Address,
+    #[command(flatten)]
+    access: AccessArguments,
 
-    /// Address of OTLP/HTTP; only this machine unless set, because agents are not authenticated
-    #[arg(long, env = "PULLTRACE_OTLP_HTTP_ADDR", default_value = "127.0.0.1:4318")]
-    otlp_http_addr: Address,
+    /// Age at which connections to the ports of OTLP are asked to end, give or take a tenth, so that agents spread over all collectors
+    #[arg(long, env = "PULLTRACE_OTLP_CONNECTION_AGE", default_value = "10m", value_parser = duration)]
+    otlp_connection_age: Duration,
 
     /// How long ended pulls are kept
     #[arg(long, env = "PULLTRACE_HISTORY_TTL", default_value = "30m", value_parser = duration)]
@@ -61,6 +62,10 @@ struct Arguments {
     /// Usual protocol of those receivers
     #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = "grpc", value_parser = protocol)]
     forward_protocol: Protocol,
+
+    /// Whether the progress of pulls is forwarded too
+    #[arg(long, env = "PULLTRACE_FORWARD_PROGRESS", default_value = "off")]
+    forward_progress: Switch,
 
     /// Registries that get a label of their own in metrics, separated by commas; else the first 50 that are seen
     #[arg(long, env = "PULLTRACE_REGISTRY_LABELS", value_delimiter = ',')]
@@ -90,14 +95,16 @@ pub struct Config {
     pub http_addr: Address,
     /// Address of `/metrics`.
     pub metrics_addr: Address,
-    /// Address of OTLP, by convention over gRPC.
-    pub otlp_grpc_addr: Address,
-    /// Address of OTLP, by convention over HTTP.
-    pub otlp_http_addr: Address,
+    /// Who may report and read, and where.
+    pub(crate) access: Access,
+    /// Age at which connections to the ports of OTLP are asked to end.
+    pub otlp_connection_age: Duration,
     /// How long ended pulls are kept.
     pub history_ttl: Duration,
     /// OTLP receivers that get everything too.
     pub forward_endpoints: Vec<Endpoint>,
+    /// Whether those receivers get the progress of pulls too.
+    pub forward_progress: bool,
     /// Registries that get a label of their own in metrics; the first that are seen if empty.
     pub registry_labels: Vec<String>,
     /// Whether the event log is written to standard output.
@@ -158,15 +165,16 @@ impl Config {
         Ok(Self {
             http_addr: arguments.http_addr,
             metrics_addr: arguments.metrics_addr,
-            otlp_grpc_addr: arguments.otlp_grpc_addr,
-            otlp_http_addr: arguments.otlp_http_addr,
+            otlp_connection_age: arguments.otlp_connection_age,
             history_ttl: arguments.history_ttl,
             forward_endpoints: endpoints.iter().map(endpoint).collect::<Result<_, _>>()?,
+            forward_progress: arguments.forward_progress == Switch::On,
             registry_labels: named(&arguments.registry_labels),
             event_log: arguments.event_log == Switch::On,
             cluster_name: arguments.cluster_name,
             log_level: arguments.log_level,
             log_format: arguments.log_format,
+            access: arguments.access.resolve()?,
         })
     }
 }
@@ -245,7 +253,7 @@ mod tests {
     #[test]
     fn nothing_set_means_the_contracts_ports_and_otlp_from_this_machine_only() {
         let config = read(&[]).unwrap();
-        let addresses = [config.http_addr, config.metrics_addr, config.otlp_grpc_addr, config.otlp_http_addr];
+        let addresses = [config.http_addr, config.metrics_addr, config.access.otlp_grpc_addr, config.access.otlp_http_addr];
         assert_eq!(addresses.map(|a| a.to_string()), ["0.0.0.0:8080", "0.0.0.0:9090", "127.0.0.1:4317", "127.0.0.1:4318"]);
         assert_eq!((config.history_ttl, config.event_log), (Duration::from_secs(1800), true));
     }

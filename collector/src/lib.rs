@@ -8,8 +8,10 @@
 //! What a pull is, and every rule about it, lives in `lifecycle`; here is the I/O around it. [`run`] is all of it; [`config`] says what
 //! can be set.
 
+mod auth;
 pub mod config;
 mod event_log;
+mod files;
 mod forward;
 mod http;
 mod keeper;
@@ -19,6 +21,7 @@ mod metrics;
 mod receive;
 mod serve;
 mod snapshot;
+mod tls;
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -29,7 +32,7 @@ use std::{
 use lifecycle::board::Limits;
 use tokio::{sync::watch, task::JoinSet};
 
-use crate::{config::Config, forward::Forward, keeper::Keeper, listen::Listeners, metrics::Metrics};
+use crate::{config::Config, forward::Forward, keeper::Keeper, listen::Listeners, metrics::Metrics, serve::Manner};
 
 /// Open requests get this long to finish at the end; then they are cut off.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -46,14 +49,18 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     let forward = Forward::start(config.forward_endpoints, &metrics, &stopping);
     let serving = Arc::new(AtomicUsize::new(0));
     let readiness = http::Readiness { keeper: keeper.clone(), serving: serving.clone(), listeners: Listeners::COUNT };
-    let intake = receive::Intake::new(keeper.clone(), forward, metrics.clone(), &config.cluster_name).router();
-    let site = http::site(keeper.view().clone(), metrics.clone(), readiness);
+    let access = config.access;
+    let pass_on = receive::PassOn { forward, progress: config.forward_progress };
+    let intake = receive::Intake::new(keeper.clone(), pass_on, metrics.clone(), access.agents, &config.cluster_name).router();
+    let site = http::site(keeper.view().clone(), metrics.clone(), access.readers, readiness);
+    let for_readers = Manner { identity: access.http_tls, age: None };
+    let for_agents = Manner { identity: access.otlp_tls, age: Some(config.otlp_connection_age) };
 
     let mut tasks = JoinSet::new();
-    tasks.spawn(serve::serve(listeners.http, site, serving.clone(), stopping()));
-    tasks.spawn(serve::serve(listeners.metrics, http::metrics(metrics), serving.clone(), stopping()));
-    tasks.spawn(serve::serve(listeners.otlp_grpc, intake.clone(), serving.clone(), stopping()));
-    tasks.spawn(serve::serve(listeners.otlp_http, intake, serving, stopping()));
+    tasks.spawn(serve::serve(listeners.http, site, for_readers, serving.clone(), stopping()));
+    tasks.spawn(serve::serve(listeners.metrics, http::metrics(metrics), Manner::default(), serving.clone(), stopping()));
+    tasks.spawn(serve::serve(listeners.otlp_grpc, intake.clone(), for_agents.clone(), serving.clone(), stopping()));
+    tasks.spawn(serve::serve(listeners.otlp_http, intake, for_agents, serving, stopping()));
     if config.event_log {
         let view = keeper.view().clone();
         tasks.spawn(async move {

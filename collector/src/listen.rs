@@ -1,6 +1,10 @@
 //! The four addresses the collector listens on, bound before anything starts, so that a port in use is one clear error.
 
-use std::{fmt, io, net::SocketAddr, str::FromStr};
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    str::FromStr,
+};
 
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -32,8 +36,8 @@ impl Listeners {
         Ok(Self {
             http: bind(config.http_addr, "PULLTRACE_HTTP_ADDR").await?,
             metrics: bind(config.metrics_addr, "PULLTRACE_METRICS_ADDR").await?,
-            otlp_grpc: bind(config.otlp_grpc_addr, "PULLTRACE_OTLP_GRPC_ADDR").await?,
-            otlp_http: bind(config.otlp_http_addr, "PULLTRACE_OTLP_HTTP_ADDR").await?,
+            otlp_grpc: bind(config.access.otlp_grpc_addr, "PULLTRACE_OTLP_GRPC_ADDR").await?,
+            otlp_http: bind(config.access.otlp_http_addr, "PULLTRACE_OTLP_HTTP_ADDR").await?,
         })
     }
 
@@ -69,6 +73,18 @@ pub struct BindError {
 /// An address to listen on: `127.0.0.1:8080`, `[::]:8080`, or `:8080` for all of this machine's addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address(pub SocketAddr);
+
+impl Address {
+    /// This port of all addresses of this machine.
+    pub(crate) const fn everywhere(port: u16) -> Self {
+        Self(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port))
+    }
+
+    /// This port, for this machine only.
+    pub(crate) const fn here(port: u16) -> Self {
+        Self(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+    }
+}
 
 impl FromStr for Address {
     type Err = ParseAddressError;

@@ -1,12 +1,14 @@
-//! Serves one listener: accepts, bounds, times out and closes connections. Knows HTTP/1.1 and HTTP/2 and nothing of what is said over them.
+//! Serves one listener: accepts, bounds, times out, ages and closes connections. Knows TLS, HTTP/1.1 and HTTP/2 and nothing of what is said
+//! over them.
 
 use std::{
     convert::Infallible,
+    hash::{BuildHasher as _, RandomState},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -17,16 +19,19 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
     service::TowerToHyperService,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, mpsc, watch},
     time::{Instant, Sleep},
 };
-use tower::Service;
+use tokio_rustls::TlsAcceptor;
+use tower::{Service, ServiceExt as _};
+
+use crate::tls::Identity;
 
 /// Connections of one listener at a time; more wait to be accepted.
 pub(crate) const MAX_CONNECTIONS: usize = 10_000;
@@ -36,18 +41,34 @@ const MAX_STREAMS: u32 = 128;
 const MAX_HEADERS: u32 = 16 * 1024;
 /// Buffer for reading heads and writing bodies of one HTTP/1.1 connection, in bytes.
 const MAX_BUFFER: usize = 64 * 1024;
-/// A head must be complete within this time.
+/// A head must be complete within this time, and so must be TLS's handshake before it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that takes nothing of what is sent to it for so long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Streams of one HTTP/2 connection that its peer may open and take back before they are looked at; more end the connection.
+const MAX_RESETS: usize = 20;
 /// HTTP/2 connections are asked this often whether they are still there.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// How long to wait after a failure to accept, such as too many open files.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
+/// How connections are taken and how long they live.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manner {
+    /// Who we are, for TLS; without it connections are plain.
+    pub(crate) identity: Option<Identity>,
+    /// Connections are asked to end after about this time, so that clients come back and spread over all collectors. `None` is never.
+    pub(crate) age: Option<Duration>,
+}
+
 /// Accepts connections until `stop` ends, then lets those that are open finish their requests. Counts itself in `serving` meanwhile.
-pub(crate) async fn serve<S, B>(listener: TcpListener, service: S, serving: Arc<AtomicUsize>, stop: impl Future<Output = ()>)
-where
+pub(crate) async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    manner: Manner,
+    serving: Arc<AtomicUsize>,
+    stop: impl Future<Output = ()>,
+) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body + Send + 'static,
@@ -55,9 +76,10 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let server = server();
-    let open = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    tokio::pin!(stop);
+    let (close, closing) = watch::channel(false);
+    let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
+    let mut stop = pin!(stop);
     serving.fetch_add(1, Ordering::Relaxed);
     loop {
         let accepted = tokio::select! {
@@ -72,19 +94,93 @@ where
                 continue;
             }
         };
-        let io = TokioIo::new(Impatient::new(stream));
-        let connection = server.serve_connection(io, TowerToHyperService::new(service.clone())).into_owned();
-        let connection = open.watch(connection);
+        let guest = Guest { server: server.clone(), service: service.clone(), manner: manner.clone(), closing: closing.clone() };
+        let open = open.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke");
+            if let Err(error) = guest.welcome(stream).await {
+                tracing::debug!(error, "a connection broke");
             }
-            drop(place);
+            drop((place, open));
         });
     }
     serving.fetch_sub(1, Ordering::Relaxed);
-    drop(listener);
-    open.shutdown().await;
+    drop((listener, open));
+    close.send_replace(true);
+    all_closed.recv().await;
+}
+
+type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+/// One connection and what serves it.
+struct Guest<S> {
+    server: auto::Builder<TokioExecutor>,
+    service: S,
+    manner: Manner,
+    closing: watch::Receiver<bool>,
+}
+
+impl<S, B> Guest<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Broken>,
+{
+    async fn welcome(self, stream: TcpStream) -> Result<(), Broken> {
+        let stream = Impatient::new(stream);
+        let Some(identity) = &self.manner.identity else { return self.attend(stream).await };
+        let handshake = TlsAcceptor::from(identity.now()).accept(stream);
+        let stream = tokio::time::timeout(HEAD_TIMEOUT, handshake).await??;
+        self.attend(stream).await
+    }
+
+    /// Serves the connection. It is asked to end when the listener does, when it is old, and when nothing was asked within the time for a
+    /// head; requests that are open are finished.
+    async fn attend(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<(), Broken> {
+        let asked = Arc::new(AtomicBool::new(false));
+        let service = {
+            let asked = asked.clone();
+            self.service.map_request(move |request| {
+                asked.store(true, Ordering::Relaxed);
+                request
+            })
+        };
+        let io = TokioIo::new(stream);
+        let mut connection = pin!(self.server.serve_connection(io, TowerToHyperService::new(service)));
+        let old = self.manner.age.map(|age| Instant::now() + spread(age, RandomState::new().hash_one(())));
+        let mut first = pin!(tokio::time::sleep(HEAD_TIMEOUT));
+        let mut waits_for_first = true;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => return ended,
+                () = &mut first, if waits_for_first => {
+                    waits_for_first = false;
+                    if asked.load(Ordering::Relaxed) {
+                        continue;
+                    }
+                }
+                () = until(old) => {}
+                _ = self.closing.wait_for(|closing| *closing) => {}
+            }
+            connection.as_mut().graceful_shutdown();
+            return connection.await;
+        }
+    }
+}
+
+/// Between nine and eleven tenths of an age, so that connections made together do not end together. `random` is any number.
+fn spread(age: Duration, random: u64) -> Duration {
+    let tenth = age / 10;
+    let share = u128::from(random) * (tenth * 2).as_nanos() / u128::from(u64::MAX);
+    age - tenth + Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX))
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn accept(
@@ -105,6 +201,7 @@ fn server() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADERS)
+        .max_pending_accept_reset_streams(MAX_RESETS)
         .keep_alive_interval(PING_EVERY);
     server
 }
@@ -167,5 +264,18 @@ impl AsyncWrite for Impatient {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_made_together_do_not_end_together() {
+        let age = Duration::from_secs(600);
+        assert_eq!(spread(age, 0), Duration::from_secs(540));
+        assert_eq!(spread(age, u64::MAX), Duration::from_secs(660));
+        assert_eq!(spread(age, u64::MAX / 2).as_secs(), 599);
     }
 }

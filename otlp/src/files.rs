@@ -69,7 +69,12 @@ impl fmt::Debug for Held {
 }
 
 /// What tells a file from the one that was there before: device, inode, time of change in seconds and nanoseconds, size.
-type Stamp = (u64, u64, i64, i64, u64);
+pub type Stamp = (u64, u64, i64, i64, u64);
+
+/// What tells this file from the one that was there before; `None` if there is none.
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    fs::metadata(path).ok().map(|m| (m.dev(), m.ino(), m.ctime(), m.ctime_nsec(), m.size()))
+}
 
 impl Files {
     /// Whether there are any.
@@ -82,10 +87,10 @@ impl Files {
         // Before reading: what changes while it is read is read again.
         let stamps = self.stamps();
         let identity = match &self.identity {
-            Some((certificate, key)) => Some((read(certificate)?, read(key)?)),
+            Some((certificate, key)) => Some((read_file(certificate)?, read_file(key)?)),
             None => None,
         };
-        let pem = Pem { authority: self.authority.as_deref().map(read).transpose()?, identity };
+        let pem = Pem { authority: self.authority.as_deref().map(read_file).transpose()?, identity };
         let tls = (pem.authority.is_some() || pem.identity.is_some()).then(|| tls::private(&pem)).transpose()?;
         let token = self.token.as_ref().map(|path| token(path)).transpose()?;
         Ok(Held { tls, token, pem, stamps })
@@ -102,8 +107,7 @@ impl Files {
     }
 
     fn stamps(&self) -> Vec<Option<Stamp>> {
-        let stamp = |path| fs::metadata(path).ok().map(|m| (m.dev(), m.ino(), m.ctime(), m.ctime_nsec(), m.size()));
-        self.paths().map(stamp).collect()
+        self.paths().map(|path| stamp(path)).collect()
     }
 }
 
@@ -119,7 +123,11 @@ impl Held {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+/// The contents of a file of at most a mebibyte.
+///
+/// # Errors
+/// When it is not there, larger, or not ours to read.
+pub fn read_file(path: &Path) -> Result<Vec<u8>, FileError> {
     let read = || {
         if fs::metadata(path)?.len() > MAX_FILE {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than a mebibyte"));
@@ -131,7 +139,7 @@ fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 
 fn token(path: &Path) -> Result<Headers, FileError> {
     let told = |problem| FileError::Token { path: path.to_owned(), problem };
-    let bytes = read(path)?;
+    let bytes = read_file(path)?;
     let text = str::from_utf8(&bytes).map_err(|_| told(HeadersError::Value(1)))?.trim();
     if text.is_empty() {
         return Err(told(HeadersError::Value(1)));

@@ -21,6 +21,6 @@ pub use client::{ASK_AGAIN_AFTER, Client, MAX_ANSWER, Sent};
 pub use codec::BytesCodec;
 pub use endpoint::{Compression, Endpoint, EndpointError, Protocol};
 pub use error::{MAX_RETRY_AFTER, SendError};
-pub use files::{FileError, Files};
+pub use files::{FileError, Files, Stamp, read_file, stamp};
 pub use headers::{Headers, HeadersError};
 pub use tls::{Pem, TlsError};

@@ -15,8 +15,9 @@ use std::sync::{
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -25,6 +26,7 @@ use tokio::sync::Semaphore;
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 
 use crate::{
+    auth::{Denied, Guard},
     keeper::{Keeper, View},
     metrics::{Metrics, exposition},
 };
@@ -57,7 +59,7 @@ pub(crate) struct Readiness {
 }
 
 /// Everything on the API's port.
-pub(crate) fn site(view: View, metrics: Metrics, readiness: Readiness) -> Router {
+pub(crate) fn site(view: View, metrics: Metrics, readers: Guard, readiness: Readiness) -> Router {
     let site = Site { view, metrics, readers: Arc::new(Semaphore::new(sse::MAX_READERS)) };
     let router = Router::new()
         .route("/api/v1/pulls", get(api::pulls))
@@ -66,6 +68,7 @@ pub(crate) fn site(view: View, metrics: Metrics, readiness: Readiness) -> Router
         .route("/api/v1/summary", get(api::summary))
         .route("/api/v1/events", get(sse::events))
         .with_state(site)
+        .route_layer(middleware::from_fn_with_state(readers, admit))
         .route("/readyz", get(ready).with_state(readiness))
         .route("/healthz", get(async || "ok\n"))
         .merge(page::router())
@@ -91,6 +94,14 @@ async fn scrape(State(metrics): State<Metrics>, headers: HeaderMap) -> Response 
     }
 }
 
+/// Lets in who may read. Page and probes are for everyone: nothing in them is secret.
+async fn admit(State(readers): State<Guard>, request: Request, next: Next) -> Response {
+    match readers.admit(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(denied) => Problem::Denied(denied).into_response(),
+    }
+}
+
 async fn ready(State(readiness): State<Readiness>) -> Response {
     let serving = readiness.serving.load(Ordering::Relaxed);
     if !readiness.keeper.is_alive() {
@@ -106,6 +117,7 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
 #[derive(Debug)]
 enum Problem {
     BadRequest(String),
+    Denied(Denied),
     NotFound(String),
     Method,
     TooManyReaders,
@@ -116,6 +128,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, code, message) = match self {
             Self::BadRequest(message) => (StatusCode::BAD_REQUEST, "bad_request", message),
+            Self::Denied(denied) => (StatusCode::UNAUTHORIZED, "unauthorized", denied.to_string()),
             Self::NotFound(message) => (StatusCode::NOT_FOUND, "not_found", message),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET is answered here".to_owned()),
             Self::TooManyReaders => {
@@ -128,6 +141,9 @@ impl IntoResponse for Problem {
         let mut response = (status, axum::Json(body)).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -154,7 +170,7 @@ mod tests {
         let keeper = Keeper::start(Limits::default(), 1, numbers.clone(), async { _ = stopped.await });
         let serving = Arc::new(AtomicUsize::new(3));
         let readiness = Readiness { keeper: keeper.clone(), serving: serving.clone(), listeners: 4 };
-        let site = site(keeper.view().clone(), numbers, readiness);
+        let site = site(keeper.view().clone(), numbers, Guard::Everyone, readiness);
         let status = async || site.clone().oneshot(Request::get("/readyz").body(Body::empty()).unwrap()).await.unwrap().status();
         assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);
         serving.store(4, Ordering::Relaxed);

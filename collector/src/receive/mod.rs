@@ -3,6 +3,7 @@
 //! The duties are those of the OTLP specification: limits hold after decompression, what is refused for good is never worth a retry, what
 //! is refused for now says when to come back. [`grpc`] and [`web`] know their protocol; this file knows what both do with a request.
 
+mod body;
 mod grpc;
 mod web;
 
@@ -10,8 +11,8 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    routing::{any_service, post},
+    http::{HeaderMap, header},
+    routing::post,
 };
 use bytes::Bytes;
 use lifecycle::{
@@ -19,28 +20,39 @@ use lifecycle::{
     pull::Node,
     wire::{self, DecodeError, Said, Signal},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower_http::decompression::RequestDecompressionLayer;
+use tonic::Code;
 
-use crate::{forward::Forward, keeper::Keeper, metrics::Metrics};
+use self::body::{Budget, MAX_REQUEST, REQUEST_TIMEOUT};
+use crate::{
+    auth::{Denied, Guard},
+    forward::Forward,
+    keeper::Keeper,
+    metrics::Metrics,
+};
 
-/// Longest request after decompression, in bytes: the specification's recommendation.
-pub(crate) const MAX_REQUEST: usize = 64 * 1024 * 1024;
-/// Requests that are read at a time, over both protocols and ports.
-pub(crate) const MAX_CONCURRENT: usize = 64;
-/// A request must have arrived within this time.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// When to come back while the collector is busy.
 const COME_BACK: Duration = Duration::from_secs(1);
+/// Longest word of a sender that is repeated to it, in characters.
+const MAX_WORD: usize = 64;
 
 /// What both protocols do with a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Intake {
     keeper: Keeper,
-    forward: Forward,
+    pass_on: PassOn,
+    guard: Guard,
     metrics: Metrics,
     cluster: Arc<str>,
-    places: Arc<Semaphore>,
+    budget: Budget,
+}
+
+/// Where requests go from here.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PassOn {
+    /// The sinks.
+    pub(crate) forward: Forward,
+    /// Whether they get the progress of pulls too.
+    pub(crate) progress: bool,
 }
 
 /// How the body of a request is written.
@@ -60,6 +72,9 @@ struct Taken {
 /// Why a request was refused as a whole.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
+    /// Not one of those who may report.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// To be sent again later.
     #[error("the collector is busy; send the request again")]
     Busy,
@@ -67,8 +82,11 @@ enum Refusal {
     #[error(transparent)]
     Malformed(#[from] DecodeError),
     /// Never worth a retry.
-    #[error("the request is longer than {MAX_REQUEST} bytes after decompression")]
+    #[error("the request is longer than {MAX_REQUEST} bytes")]
     TooLarge,
+    /// Never worth a retry.
+    #[error("the encoding {0:?} is not gzip, zstd or identity")]
+    Encoding(String),
     /// The sender was too slow.
     #[error("the request did not arrive within {} s", REQUEST_TIMEOUT.as_secs())]
     TooSlow,
@@ -78,11 +96,29 @@ enum Refusal {
 }
 
 impl Refusal {
+    /// For a word that names no compression that is understood.
+    fn encoding(word: &[u8]) -> Self {
+        Self::Encoding(String::from_utf8_lossy(word).chars().take(MAX_WORD).collect())
+    }
+
+    const fn code(&self) -> Code {
+        match self {
+            Self::Denied(_) => Code::Unauthenticated,
+            Self::Busy => Code::Unavailable,
+            Self::Malformed(_) | Self::Unreadable(_) => Code::InvalidArgument,
+            Self::TooLarge => Code::ResourceExhausted,
+            Self::Encoding(_) => Code::Unimplemented,
+            Self::TooSlow => Code::DeadlineExceeded,
+        }
+    }
+
     const fn as_str(&self) -> &'static str {
         match self {
+            Self::Denied(denied) => denied.as_str(),
             Self::Busy => "busy",
             Self::Malformed(_) => "malformed",
             Self::TooLarge => "too_large",
+            Self::Encoding(_) => "content_encoding",
             Self::TooSlow => "too_slow",
             Self::Unreadable(_) => "unreadable",
         }
@@ -90,30 +126,26 @@ impl Refusal {
 }
 
 impl Intake {
-    /// Tells reports to `keeper` and passes requests on to `forward`. Nodes that say no cluster are of `cluster`.
-    pub(crate) fn new(keeper: Keeper, forward: Forward, metrics: Metrics, cluster: &str) -> Self {
-        Self { keeper, forward, metrics, cluster: cluster.into(), places: Arc::new(Semaphore::new(MAX_CONCURRENT)) }
+    /// Takes requests of those whom `guard` admits, tells reports to `keeper` and passes requests on. Nodes that say no cluster are of `cluster`.
+    pub(crate) fn new(keeper: Keeper, pass_on: PassOn, metrics: Metrics, guard: Guard, cluster: &str) -> Self {
+        Self { keeper, pass_on, guard, metrics, cluster: cluster.into(), budget: Budget::new() }
     }
 
     /// Everything that answers OTLP, over gRPC and HTTP.
     pub(crate) fn router(self) -> Router {
         let mut router = Router::new();
         for signal in Signal::ALL {
-            let service = grpc::Export::new(self.clone(), signal);
-            let over_http = {
-                let intake = self.clone();
-                post(move |request| web::export(intake, signal, request))
-            };
-            router = router.route(signal.http_path(), over_http.layer(decompression()).fallback(web::wrong_method));
-            router = router.route(signal.grpc_path(), any_service(service));
+            let (web, grpc) = (self.clone(), self.clone());
+            let over_http = post(move |request| web::export(web, signal, request)).fallback(web::wrong_method);
+            router = router.route(signal.http_path(), over_http);
+            router = router.route(signal.grpc_path(), post(move |request| grpc::export(grpc, signal, request)));
         }
-        router.fallback(web::unknown).layer(DefaultBodyLimit::disable())
+        router.route(grpc::HEALTH, post(move |request| grpc::health(self, request))).fallback(web::unknown)
     }
 
-    /// A place to read one request in, for which it waits a little.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        let place = tokio::time::timeout(COME_BACK, self.places.clone().acquire_owned()).await;
-        place.ok().and_then(Result::ok).ok_or(Refusal::Busy)
+    /// Whether reports can be taken.
+    fn is_ready(&self) -> bool {
+        self.keeper.is_alive()
     }
 
     /// Reads a request, tells the keeper, passes it on. Nothing is done if the keeper has no room for it.
@@ -153,22 +185,23 @@ impl Intake {
 
     /// Log records go without the progress of pulls. A request that cannot be looked into goes as it is: the sink shall judge it.
     fn pass_on(&self, signal: Signal, body: &Bytes) {
-        if self.forward.is_empty() {
+        let PassOn { forward, progress } = &self.pass_on;
+        if forward.is_empty() {
             return;
         }
         let rest = match signal {
-            Signal::Logs => wire::without_progress(body).unwrap_or(Cow::Borrowed(body)),
-            Signal::Traces | Signal::Metrics => Cow::Borrowed(body.as_ref()),
+            Signal::Logs if !progress => wire::without_progress(body).unwrap_or(Cow::Borrowed(body)),
+            Signal::Logs | Signal::Traces | Signal::Metrics => Cow::Borrowed(body.as_ref()),
         };
         match rest {
-            Cow::Borrowed(_) => self.forward.offer(signal, body),
-            Cow::Owned(rest) => self.forward.offer(signal, &rest.into()),
+            Cow::Borrowed(_) => forward.offer(signal, body),
+            Cow::Owned(rest) => forward.offer(signal, &rest.into()),
         }
     }
 }
 
-fn decompression() -> RequestDecompressionLayer {
-    RequestDecompressionLayer::new().gzip(true).zstd(true).pass_through_unaccepted(true)
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -186,7 +219,7 @@ mod tests {
         while keeper.is_alive() {
             tokio::task::yield_now().await;
         }
-        let router = Intake::new(keeper, Forward::default(), metrics, "").router();
+        let router = Intake::new(keeper, PassOn::default(), metrics, Guard::Everyone, "").router();
         let request = Request::post(path).header("content-type", content_type).body(Body::from(body)).unwrap();
         router.oneshot(request).await.unwrap()
     }
@@ -201,7 +234,7 @@ mod tests {
     async fn a_busy_collector_says_when_to_come_back_over_grpc() {
         let answer = ask_busy(Signal::Logs.grpc_path(), "application/grpc", &[0; 5]).await;
         let status = tonic::Status::from_header_map(answer.headers()).unwrap();
-        assert_eq!(status.code(), tonic::Code::Unavailable);
+        assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(wire::Status::decode(status.details()).unwrap().retry_after, Some(COME_BACK));
     }
 }

@@ -6,11 +6,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use lifecycle::wire::{self, Signal};
 use tonic::Code;
 
-use super::{COME_BACK, Encoding, Intake, MAX_REQUEST, REQUEST_TIMEOUT, Refusal};
+use super::{
+    COME_BACK, Encoding, Intake, Refusal,
+    body::{Compression, MAX_REQUEST},
+    content_type, grpc,
+};
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -19,14 +22,10 @@ const JSON: &str = "application/json";
 pub(super) async fn export(intake: Intake, signal: Signal, request: Request<Body>) -> Response {
     let Some(encoding) = encoding(request.headers()) else {
         intake.metrics.refused("content_type");
-        return unsupported("the content type must be application/x-protobuf or application/json", None);
+        let message = "the content type must be application/x-protobuf or application/json";
+        return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, message.to_owned(), Encoding::Json);
     };
-    if let Some(unknown) = request.headers().get(header::CONTENT_ENCODING).filter(|e| e.as_bytes() != b"identity") {
-        intake.metrics.refused("content_encoding");
-        let message = format!("the content encoding {unknown:?} is not gzip, zstd or identity");
-        return unsupported(&message, Some(encoding));
-    }
-    match take(&intake, signal, encoding, request.into_body()).await {
+    match take(&intake, signal, encoding, request).await {
         Ok(body) => answer(StatusCode::OK, encoding, body),
         Err(refusal) => {
             intake.metrics.refused(refusal.as_str());
@@ -36,68 +35,69 @@ pub(super) async fn export(intake: Intake, signal: Signal, request: Request<Body
 }
 
 /// Answers another method than POST.
-pub(super) async fn wrong_method() -> Response {
-    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")], "only POST is answered here\n").into_response()
+pub(super) async fn wrong_method(request: Request<Body>) -> Response {
+    let message = "only POST is answered here".to_owned();
+    let encoding = encoding(request.headers()).unwrap_or(Encoding::Json);
+    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, message, encoding);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    response
 }
 
 /// Answers a path that is none of OTLP's: `UNIMPLEMENTED` over gRPC, else 404.
 pub(super) async fn unknown(request: Request<Body>) -> Response {
-    if content_type(request.headers()).starts_with("application/grpc") {
-        return tonic::Status::unimplemented("not a method of OTLP").into_http::<Body>();
+    if grpc::is_grpc(request.headers()) {
+        return tonic::Status::unimplemented("not a method of OTLP").into_http();
     }
-    (StatusCode::NOT_FOUND, "OTLP is taken at /v1/logs, /v1/traces and /v1/metrics\n").into_response()
+    let message = "OTLP is taken at /v1/logs, /v1/traces and /v1/metrics".to_owned();
+    error(StatusCode::NOT_FOUND, Code::NotFound, message, encoding(request.headers()).unwrap_or(Encoding::Json))
 }
 
-async fn take(intake: &Intake, signal: Signal, encoding: Encoding, body: Body) -> Result<Bytes, Refusal> {
-    let place = intake.place().await?;
-    let body = read(body).await?;
-    let taken = intake.take(signal, encoding, body)?;
-    drop(place);
+async fn take(intake: &Intake, signal: Signal, encoding: Encoding, request: Request<Body>) -> Result<Bytes, Refusal> {
+    let (head, body) = request.into_parts();
+    intake.guard.admit(&head.headers)?;
+    let compression = compression(&head.headers)?;
+    let held = intake.budget.read(body, MAX_REQUEST).await?;
+    let plain = intake.budget.inflate(held, compression)?;
+    let taken = intake.take(signal, encoding, plain.bytes.clone())?;
     Ok(match encoding {
         Encoding::Protobuf => wire::response(taken.rejected, &taken.message).into(),
         Encoding::Json => wire::response_json(signal, taken.rejected, &taken.message).into(),
     })
 }
 
-/// The body, which was decompressed on its way here.
-async fn read(body: Body) -> Result<Bytes, Refusal> {
-    let body = Limited::new(body, MAX_REQUEST).collect();
-    let read = tokio::time::timeout(REQUEST_TIMEOUT, body).await.map_err(|_| Refusal::TooSlow)?;
-    read.map(|body| body.to_bytes())
-        .map_err(|error| if error.is::<LengthLimitError>() { Refusal::TooLarge } else { Refusal::Unreadable(error.to_string()) })
+/// How the body is compressed, once at most: a compression within another has no use but to hide what it becomes.
+fn compression(headers: &HeaderMap) -> Result<Compression, Refusal> {
+    let mut words = headers.get_all(header::CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
+    let word = words.next().unwrap_or_default();
+    Compression::read(word).filter(|_| words.next().is_none()).ok_or_else(|| Refusal::encoding(word))
 }
 
 fn encoding(headers: &HeaderMap) -> Option<Encoding> {
-    match content_type(headers).split(';').next().unwrap_or_default().trim() {
-        PROTOBUF => Some(Encoding::Protobuf),
-        JSON => Some(Encoding::Json),
-        _ => None,
-    }
-}
-
-fn content_type(headers: &HeaderMap) -> &str {
-    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    let media_type = content_type(headers).split(';').next().unwrap_or_default().trim();
+    [(PROTOBUF, Encoding::Protobuf), (JSON, Encoding::Json)]
+        .into_iter()
+        .find_map(|(name, encoding)| media_type.eq_ignore_ascii_case(name).then_some(encoding))
 }
 
 fn refuse(refusal: &Refusal, encoding: Encoding) -> Response {
-    let (status, code) = match refusal {
-        Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
-        Refusal::Malformed(_) | Refusal::Unreadable(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
-        Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
-        Refusal::TooSlow => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
+    let status = match refusal {
+        Refusal::Denied(_) => StatusCode::UNAUTHORIZED,
+        Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Refusal::Malformed(_) | Refusal::Unreadable(_) => StatusCode::BAD_REQUEST,
+        Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
     };
-    let mut response = error(status, code, refusal.to_string(), encoding);
-    if matches!(refusal, Refusal::Busy) {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(COME_BACK.as_secs()));
-    }
-    response
-}
-
-/// 415; in JSON where the request's encoding is none that is known.
-fn unsupported(message: &str, encoding: Option<Encoding>) -> Response {
-    let encoding = encoding.unwrap_or(Encoding::Json);
-    let mut response = error(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, message.to_owned(), encoding);
-    response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
+    let mut response = error(status, refusal.code(), refusal.to_string(), encoding);
+    let headers = response.headers_mut();
+    match refusal {
+        Refusal::Denied(_) => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+        Refusal::Busy => headers.insert(header::RETRY_AFTER, HeaderValue::from(COME_BACK.as_secs())),
+        Refusal::Encoding(_) => headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd")),
+        // The rest of the body is not worth waiting for.
+        Refusal::TooSlow => headers.insert(header::CONNECTION, HeaderValue::from_static("close")),
+        Refusal::Malformed(_) | Refusal::Unreadable(_) | Refusal::TooLarge => None,
+    };
     response
 }
 

@@ -1,0 +1,179 @@
+//! Who may report and who may read, and what connections must show: the settings, and what follows from them together.
+//!
+//! Reports are for those who authenticate. Without that the ports of OTLP are for this machine only, unless someone says `none` in so many words.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{ConfigError, Switch};
+use crate::{
+    auth::Guard,
+    listen::Address,
+    tls::{Identity, TlsFiles},
+};
+
+/// Everything about access that can be set.
+#[derive(Debug, Args)]
+pub(super) struct AccessArguments {
+    /// Address of OTLP/gRPC; all addresses if agents are authenticated, else only this machine
+    #[arg(long, env = "PULLTRACE_OTLP_GRPC_ADDR")]
+    otlp_grpc_addr: Option<Address>,
+
+    /// Address of OTLP/HTTP; all addresses if agents are authenticated, else only this machine
+    #[arg(long, env = "PULLTRACE_OTLP_HTTP_ADDR")]
+    otlp_http_addr: Option<Address>,
+
+    /// How agents show that they may report; token if one is given, else none
+    #[arg(long, env = "PULLTRACE_AUTH")]
+    auth: Option<Auth>,
+
+    /// Tokens that agents may show, separated by commas
+    #[arg(long, env = "PULLTRACE_AGENT_TOKEN", hide_env_values = true)]
+    agent_token: Option<String>,
+
+    /// File with tokens that agents may show, one a line; read again when it changes
+    #[arg(long, env = "PULLTRACE_AGENT_TOKEN_FILE")]
+    agent_token_file: Option<PathBuf>,
+
+    /// File with the certificate to show on the ports of OTLP, PEM; read again when it changes
+    #[arg(long, env = "PULLTRACE_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// File with the key of that certificate, PEM; read again when it changes
+    #[arg(long, env = "PULLTRACE_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// File with the authorities one of which must have signed an agent's certificate, PEM; read again when it changes
+    #[arg(long, env = "PULLTRACE_TLS_CLIENT_CA", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
+
+    /// Whether the port of API, event stream and page shows that certificate too
+    #[arg(long, env = "PULLTRACE_HTTP_TLS", default_value = "off")]
+    http_tls: Switch,
+
+    /// Tokens one of which readers of API and event stream must show, separated by commas
+    #[arg(long, env = "PULLTRACE_READ_TOKEN", hide_env_values = true)]
+    read_token: Option<String>,
+
+    /// File with tokens for readers, one a line; read again when it changes
+    #[arg(long, env = "PULLTRACE_READ_TOKEN_FILE")]
+    read_token_file: Option<PathBuf>,
+}
+
+/// How agents show that they may report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Auth {
+    None,
+    Token,
+}
+
+/// What follows from the settings.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    pub(crate) otlp_grpc_addr: Address,
+    pub(crate) otlp_http_addr: Address,
+    /// Who may report.
+    pub(crate) agents: Guard,
+    /// Who may read.
+    pub(crate) readers: Guard,
+    /// Who we are to agents.
+    pub(crate) otlp_tls: Option<Identity>,
+    /// Who we are to readers.
+    pub(crate) http_tls: Option<Identity>,
+}
+
+impl AccessArguments {
+    /// Reads the files, and refuses what does not go together.
+    pub(super) fn resolve(self) -> Result<Access, ConfigError> {
+        let files =
+            self.tls_cert.zip(self.tls_key).map(|(certificate, key)| TlsFiles { certificate, key, client_authority: None });
+        let wrong = |variable: &str, problem: &dyn std::fmt::Display| ConfigError::Wrong(format!("{variable}: {problem}"));
+        let identity = |files: TlsFiles| Identity::new(files).map_err(|error| wrong("PULLTRACE_TLS_CERT", &error));
+        let http_tls = match (self.http_tls, &files) {
+            (Switch::Off, _) => None,
+            (Switch::On, Some(files)) => Some(identity(files.clone())?),
+            (Switch::On, None) => return Err(wrong("PULLTRACE_HTTP_TLS", &"on needs PULLTRACE_TLS_CERT and PULLTRACE_TLS_KEY")),
+        };
+        let mutual = self.tls_client_ca.is_some();
+        let otlp_tls = files.map(|files| identity(TlsFiles { client_authority: self.tls_client_ca, ..files })).transpose()?;
+        let tokens = || {
+            let guard = Guard::new(self.agent_token.as_deref(), self.agent_token_file.as_deref());
+            guard.map_err(|error| wrong("PULLTRACE_AGENT_TOKEN", &error))
+        };
+        let agents = match self.auth {
+            Some(Auth::None) => Guard::Everyone,
+            None => tokens()?,
+            Some(Auth::Token) => match tokens()? {
+                guard @ Guard::Token(_) => guard,
+                Guard::Everyone => {
+                    return Err(wrong("PULLTRACE_AUTH", &"token needs PULLTRACE_AGENT_TOKEN or PULLTRACE_AGENT_TOKEN_FILE"));
+                }
+            },
+        };
+        let readers = Guard::new(self.read_token.as_deref(), self.read_token_file.as_deref());
+        let readers = readers.map_err(|error| wrong("PULLTRACE_READ_TOKEN", &error))?;
+        let authenticated = mutual || matches!(agents, Guard::Token(_));
+        let address = |given: Option<Address>, port, variable| match given {
+            None => Ok(if authenticated { Address::everywhere(port) } else { Address::here(port) }),
+            Some(given) if !authenticated && self.auth.is_none() && !given.0.ip().is_loopback() => Err(wrong(
+                variable,
+                &format!(
+                    "{given} can be reached from other machines, and agents are not authenticated: give PULLTRACE_AGENT_TOKEN_FILE or \
+                 PULLTRACE_TLS_CLIENT_CA, or say PULLTRACE_AUTH=none"
+                ),
+            )),
+            Some(given) => Ok(given),
+        };
+        Ok(Access {
+            otlp_grpc_addr: address(self.otlp_grpc_addr, 4317, "PULLTRACE_OTLP_GRPC_ADDR")?,
+            otlp_http_addr: address(self.otlp_http_addr, 4318, "PULLTRACE_OTLP_HTTP_ADDR")?,
+            agents,
+            readers,
+            otlp_tls,
+            http_tls,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+
+    fn read(arguments: &[&str]) -> Result<(String, String), String> {
+        let config = Config::read(["pulltrace-collector"].iter().chain(arguments).map(Into::into)).map_err(|e| e.to_string())?;
+        Ok((config.access.otlp_grpc_addr.to_string(), format!("{:?}", config.access.agents)))
+    }
+
+    #[test]
+    fn only_authenticated_agents_are_listened_to_from_afar_unless_none_is_said() {
+        let here = ("127.0.0.1:4317".to_owned(), "Everyone".to_owned());
+        assert_eq!(read(&[]), Ok(here.clone()));
+        assert_eq!(read(&["--auth", "none"]), Ok(here));
+        let known = ("0.0.0.0:4317".to_owned(), "Token(Tokens(..))".to_owned());
+        assert_eq!(read(&["--agent-token", "secret"]), Ok(known.clone()));
+        assert_eq!(read(&["--agent-token", "secret", "--auth", "token"]), Ok(known));
+        assert!(
+            read(&["--otlp-grpc-addr", ":4317"])
+                .unwrap_err()
+                .starts_with("PULLTRACE_OTLP_GRPC_ADDR: 0.0.0.0:4317 can be reached")
+        );
+        let said = read(&["--otlp-grpc-addr", ":4317", "--auth", "none", "--agent-token", "secret"]);
+        assert_eq!(said, Ok(("0.0.0.0:4317".to_owned(), "Everyone".to_owned())));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_one_sentence() {
+        for (arguments, says) in [
+            (&["--auth", "token"][..], "PULLTRACE_AUTH: token needs"),
+            (&["--auth", "maybe"], "PULLTRACE_AUTH (--auth): \"maybe\" is not allowed; it must be none, token"),
+            (&["--http-tls", "on"], "PULLTRACE_HTTP_TLS: on needs"),
+            (&["--tls-cert", "/none", "--tls-key", "/none"], "PULLTRACE_TLS_CERT: \"/none\" cannot be read"),
+            (&["--agent-token-file", "/none"], "PULLTRACE_AGENT_TOKEN: \"/none\" cannot be read"),
+            (&["--agent-token", "two words"], "PULLTRACE_AGENT_TOKEN: 1 to 16 tokens"),
+        ] {
+            let told = read(arguments).unwrap_err();
+            assert!(told.starts_with(says) && !told.contains('\n') && !told.contains("two words"), "{told}");
+        }
+    }
+}
