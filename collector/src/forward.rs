@@ -11,8 +11,12 @@ use std::{
 
 use bytes::Bytes;
 use lifecycle::wire::Signal;
-use otlp::{Backoff, Client, Endpoint, SendError};
-use tokio::sync::Notify;
+use otlp::{Backoff, Client, Endpoint, SendError, Sent};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+    time::Instant,
+};
 
 use crate::metrics::{Metrics, SinkMetrics};
 
@@ -25,6 +29,7 @@ const OVERHEAD: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Forward {
     sinks: Arc<[Arc<Sink>]>,
+    tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 #[derive(Debug)]
@@ -34,6 +39,7 @@ struct Sink {
     metrics: SinkMetrics,
     queue: Mutex<Queue>,
     filled: Notify,
+    waiting: watch::Sender<usize>,
 }
 
 /// What waits, oldest first. The request that is being sent is still in it.
@@ -44,23 +50,35 @@ struct Queue {
 }
 
 impl Forward {
-    /// Starts one task for each of these sinks; they end with `stop`.
-    pub(crate) fn start<F: Future<Output = ()> + Send + 'static>(
-        endpoints: Vec<Endpoint>,
-        metrics: &Metrics,
-        stop: impl Fn() -> F,
-    ) -> Self {
+    /// Starts one task for each of these sinks; they end with [`Self::finish`].
+    pub(crate) fn start(endpoints: Vec<Endpoint>, metrics: &Metrics) -> Self {
         let sinks: Arc<[_]> = endpoints.into_iter().map(|endpoint| Arc::new(Sink::new(endpoint, metrics))).collect();
-        for sink in sinks.iter() {
-            let (sink, stop) = (sink.clone(), stop());
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = sink.run() => {}
-                    () = stop => {}
-                }
-            });
+        let run = |sink: Arc<Sink>| tokio::spawn(async move { sink.run().await });
+        let tasks = sinks.iter().cloned().map(run).collect();
+        Self { sinks, tasks: Arc::new(Mutex::new(tasks)) }
+    }
+
+    /// Waits until nothing waits any more, at most until this time, and ends. What still waits then is dropped and counted.
+    pub(crate) async fn finish(&self, deadline: Instant) {
+        for sink in self.sinks.iter() {
+            let mut waiting = sink.waiting.subscribe();
+            if tokio::time::timeout_at(deadline, waiting.wait_for(|waiting| *waiting == 0)).await.is_err() {
+                tracing::warn!(
+                    sink = sink.name,
+                    requests = *sink.waiting.borrow(),
+                    "the end came before these could be forwarded"
+                );
+            }
         }
-        Self { sinks }
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            task.abort();
+            // That it was aborted is no news.
+            _ = task.await;
+        }
+        for sink in self.sinks.iter() {
+            sink.cut_off();
+        }
     }
 
     /// Queues a protobuf request for every sink; never waits.
@@ -80,19 +98,26 @@ impl Sink {
     fn new(endpoint: Endpoint, metrics: &Metrics) -> Self {
         let name = endpoint.origin();
         let metrics = metrics.sink(&name);
-        Self { name, client: Client::new(endpoint), metrics, queue: Mutex::default(), filled: Notify::new() }
+        Self {
+            name,
+            client: Client::new(endpoint),
+            metrics,
+            queue: Mutex::default(),
+            filled: Notify::new(),
+            waiting: watch::Sender::default(),
+        }
     }
 
     fn offer(&self, signal: Signal, request: Bytes) {
         let cost = cost(&request);
         let mut queue = self.queue();
         if queue.bytes + cost > MAX_QUEUED_BYTES {
-            self.metrics.dropped("queue_full");
-            return;
+            return self.metrics.overflowed();
         }
         queue.bytes += cost;
         queue.requests.push_back((signal, request));
-        self.metrics.queued(queue.bytes);
+        self.metrics.queued(cost);
+        self.waiting.send_replace(queue.requests.len());
         drop(queue);
         self.filled.notify_one();
     }
@@ -104,17 +129,28 @@ impl Sink {
                 self.filled.notified().await;
                 continue;
             };
-            self.deliver(signal, request).await;
+            let outcome = self.deliver(signal, request).await;
             let mut queue = self.queue();
-            if let Some((_, done)) = queue.requests.pop_front() {
-                queue.bytes -= cost(&done);
+            let Some(cost) = queue.pop() else { continue };
+            match outcome {
+                Ok(sent) => self.metrics.sent(cost, sent.rejected),
+                Err(reason) => self.metrics.dropped(cost, reason),
             }
-            self.metrics.queued(queue.bytes);
+            self.waiting.send_replace(queue.requests.len());
         }
     }
 
-    /// Sends one request until the sink takes it or refuses it for good.
-    async fn deliver(&self, signal: Signal, request: Bytes) {
+    /// Gives up what waits.
+    fn cut_off(&self) {
+        let mut queue = self.queue();
+        while let Some(cost) = queue.pop() {
+            self.metrics.cut_off(cost);
+        }
+        self.waiting.send_replace(0);
+    }
+
+    /// Sends one request until the sink takes it, or refuses it for good, and then with which word.
+    async fn deliver(&self, signal: Signal, request: Bytes) -> Result<Sent, &'static str> {
         let mut backoff = Backoff::default();
         loop {
             match self.client.send(signal, request.clone()).await {
@@ -127,17 +163,17 @@ impl Sink {
                             "a sink took only a part"
                         );
                     }
-                    return self.metrics.sent();
+                    return Ok(sent);
                 }
                 Err(error) if error.retryable() => {
                     let wait = backoff.next(RandomState::new().hash_one(())).max(error.retry_after().unwrap_or_default());
                     tracing::warn!(sink = self.name, %error, ?wait, "cannot forward; will try again");
                     tokio::time::sleep(wait).await;
                 }
-                Err(error @ SendError::Unsupported { known: true, .. }) => return self.metrics.dropped(error.as_str()),
+                Err(error @ SendError::Unsupported { known: true, .. }) => return Err(error.as_str()),
                 Err(error) => {
                     tracing::warn!(sink = self.name, %error, "a sink refused a request");
-                    return self.metrics.dropped(error.as_str());
+                    return Err(error.as_str());
                 }
             }
         }
@@ -145,6 +181,16 @@ impl Sink {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    /// Takes out the oldest request; what it cost.
+    fn pop(&mut self) -> Option<usize> {
+        let (_, request) = self.requests.pop_front()?;
+        let cost = cost(&request);
+        self.bytes -= cost;
+        Some(cost)
     }
 }
 

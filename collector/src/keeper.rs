@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeSet,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -40,7 +41,7 @@ pub(crate) struct View {
 }
 
 impl Keeper {
-    /// Starts the task. It ends when `stop` does, and with it every view.
+    /// Starts the task. When `stop` ends it takes nothing more, finishes what it has taken, and ends, and with it every view.
     pub(crate) fn start(limits: Limits, epoch: u64, metrics: Metrics, stop: impl Future<Output = ()> + Send + 'static) -> Self {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let (snapshots, view) = watch::channel(Arc::new(Snapshot::new(epoch)));
@@ -55,12 +56,7 @@ impl Keeper {
             snapshots,
             urgent,
         };
-        tokio::spawn(async move {
-            tokio::select! {
-                () = task.run(inbox) => {}
-                () = stop => {}
-            }
-        });
+        tokio::spawn(task.run(inbox, stop));
         Self { mailbox, view: View { snapshots: view, urgent: urgent_view } }
     }
 
@@ -112,7 +108,9 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Vec<Input>>) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Vec<Input>>, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
+        let mut stopping = false;
         let mut batch = Vec::with_capacity(BATCH);
         self.publish(self.clock.now(), &[]);
         loop {
@@ -120,6 +118,10 @@ impl Task {
             tokio::select! {
                 taken = inbox.recv_many(&mut batch, BATCH) => if taken == 0 { return },
                 () = sleep(wait) => {}
+                () = &mut stop, if !stopping => {
+                    stopping = true;
+                    inbox.close();
+                }
             }
             self.turn(batch.drain(..).flatten());
         }

@@ -18,6 +18,7 @@ mod keeper;
 pub mod listen;
 pub mod logging;
 mod metrics;
+mod readiness;
 mod receive;
 mod serve;
 mod snapshot;
@@ -30,56 +31,85 @@ use std::{
 };
 
 use lifecycle::board::Limits;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
-use crate::{config::Config, forward::Forward, keeper::Keeper, listen::Listeners, metrics::Metrics, serve::Manner};
+use crate::{
+    config::Config, forward::Forward, keeper::Keeper, listen::Listeners, metrics::Metrics, readiness::Readiness, serve::Manner,
+};
 
-/// Open requests get this long to finish at the end; then they are cut off.
+/// How long reports are still taken after the probe has said that no more should be sent here.
+pub const LEAVING: Duration = Duration::from_secs(1);
+/// Open requests, and what waits to be forwarded, get this long to finish at the end; then they are cut off.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// Runs until `shutdown` ends, then lets open requests finish for at most [`GRACE`].
+/// Runs until `shutdown` ends. Then it is no longer ready; after [`LEAVING`] it takes nothing more; it finishes what it has taken, forwards it,
+/// and ends, at most [`GRACE`] later.
 pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Output = ()>) {
     listeners.announce();
-    let (stop, stopped) = watch::channel(false);
-    let stopping = move || until(stopped.clone());
+    let (intake_stop, site_stop) = (Stop::default(), Stop::default());
     let epoch = RandomState::new().hash_one(());
     let metrics = Metrics::new(&config.registry_labels);
     let limits = Limits { history: config.history_ttl, ..Limits::default() };
-    let keeper = Keeper::start(limits, epoch, metrics.clone(), stopping());
-    let forward = Forward::start(config.forward_endpoints, &metrics, &stopping);
+    let keeper = Keeper::start(limits, epoch, metrics.clone(), site_stop.wait());
+    let forward = Forward::start(config.forward_endpoints, &metrics);
     let serving = Arc::new(AtomicUsize::new(0));
-    let readiness = http::Readiness { keeper: keeper.clone(), serving: serving.clone(), listeners: Listeners::COUNT };
+    let readiness = Readiness::new(keeper.clone(), serving.clone(), Listeners::COUNT);
     let access = config.access;
-    let pass_on = receive::PassOn { forward, progress: config.forward_progress };
-    let intake = receive::Intake::new(keeper.clone(), pass_on, metrics.clone(), access.agents, &config.cluster_name).router();
-    let site = http::site(keeper.view().clone(), metrics.clone(), access.readers, readiness);
+    let pass_on = receive::PassOn { forward: forward.clone(), progress: config.forward_progress };
+    let guard = access.agents;
+    let intake = receive::Intake::new(pass_on, metrics.clone(), guard, readiness.clone(), &config.cluster_name).router();
+    let site = http::site(keeper.view().clone(), metrics.clone(), access.readers, readiness.clone());
     let for_readers = Manner { identity: access.http_tls, age: None };
     let for_agents = Manner { identity: access.otlp_tls, age: Some(config.otlp_connection_age) };
 
-    let mut tasks = JoinSet::new();
-    tasks.spawn(serve::serve(listeners.http, site, for_readers, serving.clone(), stopping()));
-    tasks.spawn(serve::serve(listeners.metrics, http::metrics(metrics), Manner::default(), serving.clone(), stopping()));
-    tasks.spawn(serve::serve(listeners.otlp_grpc, intake.clone(), for_agents.clone(), serving.clone(), stopping()));
-    tasks.spawn(serve::serve(listeners.otlp_http, intake, for_agents, serving, stopping()));
+    let (mut takers, mut tellers) = (JoinSet::new(), JoinSet::new());
+    let Listeners { http, metrics: scraped, otlp_grpc, otlp_http } = listeners;
+    takers.spawn(serve::serve(otlp_grpc, intake.clone(), for_agents.clone(), serving.clone(), intake_stop.wait()));
+    takers.spawn(serve::serve(otlp_http, intake, for_agents, serving.clone(), intake_stop.wait()));
+    tellers.spawn(serve::serve(http, site, for_readers, serving.clone(), site_stop.wait()));
+    tellers.spawn(serve::serve(scraped, http::metrics(metrics), Manner::default(), serving, site_stop.wait()));
     if config.event_log {
         let view = keeper.view().clone();
-        tasks.spawn(async move {
+        tellers.spawn(async move {
             if let Err(error) = event_log::write(view, tokio::io::stdout()).await {
                 tracing::error!(%error, "the event log cannot be written and has ended");
             }
         });
     }
     shutdown.await;
-    stop.send_replace(true);
-    drop(keeper);
-    if tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
+    readiness.leave();
+    tokio::time::sleep(LEAVING).await;
+    let deadline = Instant::now() + GRACE;
+    intake_stop.now();
+    all(&mut takers, deadline).await;
+    takers.abort_all();
+    site_stop.now();
+    tokio::join!(all(&mut tellers, deadline), forward.finish(deadline));
+}
+
+/// Waits until all have ended, at most until this time.
+async fn all(tasks: &mut JoinSet<()>, deadline: Instant) {
+    if tokio::time::timeout_at(deadline, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
         tracing::warn!("some requests did not finish in time and are cut off");
     }
 }
 
-async fn until(mut stopped: watch::Receiver<bool>) {
-    // An error means that `run` itself is gone.
-    if stopped.wait_for(|stopped| *stopped).await.is_err() {
-        tracing::debug!("stopped from outside");
+/// Says to some that they end now.
+#[derive(Debug, Default)]
+struct Stop(watch::Sender<bool>);
+
+impl Stop {
+    fn now(&self) {
+        self.0.send_replace(true);
+    }
+
+    fn wait(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stopped = self.0.subscribe();
+        async move {
+            // An error means that `run` itself is gone.
+            if stopped.wait_for(|stopped| *stopped).await.is_err() {
+                tracing::debug!("stopped from outside");
+            }
+        }
     }
 }

@@ -1,7 +1,8 @@
-//! `pulltrace-collector`: reads the configuration, binds, runs until SIGTERM or Ctrl-C.
+//! `pulltrace-collector`: reads the configuration, binds, runs until SIGTERM or Ctrl-C, and ends at once at the second.
 
 use std::{
     io::{self, Write as _},
+    pin::pin,
     process::ExitCode,
 };
 
@@ -10,10 +11,16 @@ use collector::{
     listen::Listeners,
     logging,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
 
 /// Exit code of a configuration that is wrong (`EX_USAGE`).
 const WRONG_CONFIG: u8 = 64;
+
+/// Exit code of an end that was asked for twice, before everything was finished.
+const CUT_OFF: u8 = 130;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
@@ -35,11 +42,19 @@ async fn main() -> anyhow::Result<ExitCode> {
     };
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    collector::run(config, listeners, async move {
-        tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+    let mut asked = async move || tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} };
+    let (stop, stopped) = oneshot::channel::<()>();
+    // That the sender is gone means the same.
+    let mut running = pin!(collector::run(config, listeners, async { _ = stopped.await }));
+    tokio::select! {
+        () = &mut running => return Ok(ExitCode::SUCCESS),
+        () = asked() => drop(stop),
+    }
+    tracing::info!("asked to end: finishing what is open; asked again, it ends at once");
+    Ok(tokio::select! {
+        () = running => ExitCode::SUCCESS,
+        () = asked() => ExitCode::from(CUT_OFF),
     })
-    .await;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn fail(sentence: &str, code: u8) -> anyhow::Result<ExitCode> {

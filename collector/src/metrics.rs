@@ -4,6 +4,7 @@
 //! How the registry is written out is the business of [`exposition`].
 
 pub(crate) mod exposition;
+mod sinks;
 
 use std::{
     collections::BTreeSet,
@@ -22,6 +23,9 @@ use prometheus_client::{
     metrics::{counter::Counter, exemplar::HistogramWithExemplars, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Metric, Registry},
 };
+
+pub(crate) use self::sinks::SinkMetrics;
+use self::sinks::Sinks;
 
 /// Registries that get a label of their own when none are configured: the first so many that are seen.
 pub(crate) const MAX_REGISTRIES: usize = 50;
@@ -57,18 +61,7 @@ struct Inner {
     board_pulls: Gauge,
     evicted: Family<ReasonLabel, Counter>,
     refused: Family<ReasonLabel, Counter>,
-    forward_queued: Family<SinkLabel, Gauge>,
-    forward_sent: Family<SinkLabel, Counter>,
-    forward_dropped: Family<DropLabels, Counter>,
-}
-
-/// The numbers of one sink of [`crate::forward`].
-#[derive(Clone, Debug)]
-pub(crate) struct SinkMetrics {
-    queued: Gauge,
-    sent: Counter,
-    dropped: Family<DropLabels, Counter>,
-    sink: String,
+    sinks: Sinks,
 }
 
 impl fmt::Debug for Metrics {
@@ -102,9 +95,7 @@ impl Metrics {
             board_pulls: Gauge::default(),
             evicted: Family::default(),
             refused: Family::default(),
-            forward_queued: Family::default(),
-            forward_sent: Family::default(),
-            forward_dropped: Family::default(),
+            sinks: Sinks::default(),
         };
         inner.register();
         Self(Arc::new(inner))
@@ -176,38 +167,12 @@ impl Metrics {
 
     /// The numbers of one sink.
     pub(crate) fn sink(&self, sink: &str) -> SinkMetrics {
-        let label = SinkLabel { sink: sink.to_owned() };
-        for reason in ["queue_full", "refused"] {
-            self.0.forward_dropped.get_or_create(&DropLabels { sink: sink.to_owned(), reason }).inc_by(0);
-        }
-        SinkMetrics {
-            queued: self.0.forward_queued.get_or_create(&label).clone(),
-            sent: self.0.forward_sent.get_or_create(&label).clone(),
-            dropped: self.0.forward_dropped.clone(),
-            sink: sink.to_owned(),
-        }
+        self.0.sinks.sink(sink)
     }
 
     fn registry_label(&self, pull: &Pull) -> String {
         let Some(image) = &pull.image else { return UNKNOWN.to_owned() };
         self.0.registries.lock().unwrap_or_else(PoisonError::into_inner).label(image.registry()).to_owned()
-    }
-}
-
-impl SinkMetrics {
-    /// How many bytes wait.
-    pub(crate) fn queued(&self, bytes: usize) {
-        self.queued.set(number(bytes));
-    }
-
-    /// Counts a request that the sink took.
-    pub(crate) fn sent(&self) {
-        self.sent.inc();
-    }
-
-    /// Counts a request that was given up.
-    pub(crate) fn dropped(&self, reason: &'static str) {
-        self.dropped.get_or_create(&DropLabels { sink: self.sink.clone(), reason }).inc();
     }
 }
 
@@ -240,9 +205,7 @@ impl Inner {
         register(registry, names::METRIC_BOARD_PULLS, self.board_pulls.clone());
         register(registry, names::METRIC_BOARD_EVICTED, self.evicted.clone());
         register(registry, names::METRIC_BOARD_REFUSED, self.refused.clone());
-        register(registry, names::METRIC_FORWARD_QUEUED, self.forward_queued.clone());
-        register(registry, names::METRIC_FORWARD_SENT, self.forward_sent.clone());
-        register(registry, names::METRIC_FORWARD_DROPPED, self.forward_dropped.clone());
+        registry.register_collector(Box::new(self.sinks.clone()));
     }
 }
 
@@ -307,17 +270,6 @@ struct ErrorLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SinkLabel {
-    sink: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DropLabels {
-    sink: String,
     reason: &'static str,
 }
 

@@ -1,25 +1,16 @@
-//! OTLP in and out from outside: both protocols on both ports, every refusal, and what is passed on.
+//! OTLP in from outside: both protocols on both ports, and every refusal.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod house;
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpListener},
-    sync::mpsc,
-    thread,
-};
+use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
-use house::{Answer, DEADLINE, House, eventually, get, heartbeat, node, post, pull, ready, request};
-use lifecycle::wire::{
-    self,
-    Event::{Finished, Progress, Started},
-    Signal,
-};
+use house::{Answer, House, eventually, get, heartbeat, node, post, pull, request};
+use lifecycle::wire::{self, Event::Started, Signal};
 use otlp::{Compression::Gzip, Compression::None as Plain, SendError};
-use serde_json::{Value, json};
+use serde_json::json;
 use tonic::Code;
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
@@ -183,102 +174,4 @@ fn a_heartbeat_makes_a_node_known() {
         assert_eq!(&node[key], value, "{key}");
     }
     assert_eq!(house.metric("pulltrace_agents_connected"), 1.0);
-}
-
-/// An HTTP receiver that answers with these statuses, then with 200, and hands over what it got.
-fn sink(answers: Vec<u16>) -> (SocketAddr, mpsc::Receiver<(String, Vec<u8>)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let (tell, told) = mpsc::channel();
-    thread::spawn(move || {
-        let mut answers = answers.into_iter();
-        for stream in listener.incoming() {
-            let mut stream = BufReader::new(stream.unwrap());
-            while let Some((path, body)) = read_request(&mut stream) {
-                let status = answers.next().unwrap_or(200);
-                let wait = if status == 503 { "Retry-After: 0\r\n" } else { "" };
-                write!(stream.get_mut(), "HTTP/1.1 {status} X\r\n{wait}Content-Length: 0\r\n\r\n").unwrap();
-                if tell.send((path, body)).is_err() {
-                    return;
-                }
-            }
-        }
-    });
-    (address, told)
-}
-
-fn read_request(stream: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if line == "\r\n" {
-            break;
-        }
-        lines.push(line.trim().to_ascii_lowercase());
-    }
-    let length = lines.iter().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).ok()?;
-    Some((lines[0].split(' ').nth(1)?.to_owned(), body))
-}
-
-#[test]
-fn what_is_received_is_passed_on_as_it_came_but_without_progress() {
-    let (address, told) = sink(vec![]);
-    let second = House::start(&[]);
-    let sinks = format!("http/protobuf=http://{address},http://{}", second.grpc);
-    let house = House::start(&["--forward-otlp-endpoint", &sinks]);
-    let spans = wire::encode::spans(&node("node-1"), "0.1.0", &ready(pull("a", 3, 1500))).unwrap();
-    house.accept(Signal::Traces, spans.clone());
-    assert_eq!(told.recv_timeout(DEADLINE).unwrap(), ("/v1/traces".to_owned(), spans));
-
-    let progress = pull("a", 2, 700);
-    house.accept(Signal::Logs, wire::encode::pulls(&node("node-1"), "0.1.0", [(Progress, &progress)]));
-    let end = ready(pull("a", 3, 1500));
-    let both = wire::encode::pulls(&node("node-1"), "0.1.0", [(Progress, &progress), (Finished, &end)]);
-    let json = wire::to_json(Signal::Logs, &both).unwrap().to_string();
-    assert_eq!(post(house.web, "/v1/logs", &[JSON], json.as_bytes()).status, 200);
-    let (path, body) = told.recv_timeout(DEADLINE).unwrap();
-    let only_the_end = wire::encode::pulls(&node("node-1"), "0.1.0", [(Finished, &end)]);
-    assert_eq!(
-        (path.as_str(), wire::decode(Signal::Logs, &body).unwrap()),
-        ("/v1/logs", wire::decode(Signal::Logs, &only_the_end).unwrap())
-    );
-    arrives(&second, "a");
-    let series = format!("pulltrace_forward_sent_total{{sink=\"http://{address}\"}}");
-    eventually("both are counted", || (house.metric(&series) == 2.0).then_some(()));
-}
-
-#[test]
-fn a_sink_that_is_busy_is_asked_again_and_one_that_refuses_is_not() {
-    let (address, told) = sink(vec![503, 200, 400]);
-    let house = House::start(&["--forward-otlp-endpoint", &format!("http/protobuf=http://{address}")]);
-    for image in ["first", "second"] {
-        house.accept(Signal::Logs, logs(image));
-    }
-    let bodies: Vec<_> = (0..3).map(|_| told.recv_timeout(DEADLINE).unwrap().1).collect();
-    assert_eq!(bodies, [logs("first"), logs("first"), logs("second")]);
-    let dropped = format!("pulltrace_forward_dropped_total{{sink=\"http://{address}\",reason=\"refused\"}}");
-    eventually("the refusal is counted", || (house.metric(&dropped) == 1.0).then_some(()));
-    assert_eq!(house.metric(&format!("pulltrace_forward_sent_total{{sink=\"http://{address}\"}}")), 1.0);
-}
-
-#[test]
-fn a_dead_sink_holds_up_nothing_and_its_queue_is_bounded() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let house = House::start(&["--forward-otlp-endpoint", &format!("http://{closed}")]);
-    let metrics: Value = json!({ "resourceMetrics": [{ "scopeMetrics": [{ "metrics": [{ "name": "n".repeat(20 * MIB) }] }] }] });
-    let large = wire::transcode_json(Signal::Metrics, metrics.to_string().as_bytes()).unwrap();
-    for _ in 0..4 {
-        house.accept(Signal::Metrics, large.clone());
-    }
-    house.accept(Signal::Logs, logs("good"));
-    arrives(&house, "good");
-    let label = format!("sink=\"http://{closed}\"");
-    assert_eq!(house.metric(&format!("pulltrace_forward_dropped_total{{{label},reason=\"queue_full\"}}")), 1.0);
-    let queued = house.metric(&format!("pulltrace_forward_queued_bytes{{{label}}}"));
-    assert!((60e6..=67.2e6).contains(&queued), "{queued}");
 }

@@ -168,6 +168,65 @@ fn the_event_log_has_a_line_for_every_start_and_end_and_sigterm_ends_everything_
     assert!(lines.next().is_none());
 }
 
+/// A sink over HTTP that takes requests and answers the first only when it is told to.
+fn slow_sink() -> (SocketAddr, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let ((tell, asked), (go, may)) = (mpsc::channel(), mpsc::channel());
+    thread::spawn(move || {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            stream.read_line(&mut line).unwrap();
+        }
+        tell.send(()).unwrap();
+        if may.recv().is_ok() {
+            // Only a collector that has been cut off does not hear this.
+            _ = stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    (address, asked, go)
+}
+
+fn forwarding_to(sink: SocketAddr) -> Collector {
+    let to = format!("http/protobuf=http://{sink}");
+    let collector = Collector::start(&[("PULLTRACE_FORWARD_OTLP_ENDPOINT", &to), ("PULLTRACE_EVENT_LOG", "off")]);
+    let body = wire::encode::pulls(&node("node-1"), "0.1.0", [(Started, &pull("a", 1, 10))]);
+    let headers = [("content-type", "application/x-protobuf")];
+    assert_eq!(post(collector.addresses["otlp_http"], "/v1/logs", &headers, &body).status, 200);
+    collector
+}
+
+#[test]
+fn at_its_end_it_says_so_first_and_forwards_what_it_has_taken() {
+    let (sink, asked, go) = slow_sink();
+    let mut collector = forwarding_to(sink);
+    asked.recv_timeout(DEADLINE).unwrap();
+    let ready = collector.addresses["http"];
+    assert_eq!(get(ready, "/readyz", &[]).status, 200);
+    kill_process(collector.pid(), Signal::TERM).unwrap();
+    house::eventually("it is not ready", || (get(ready, "/readyz", &[]).text() == "about to end\n").then_some(()));
+    let late = post(collector.addresses["otlp_http"], "/v1/logs", &[("content-type", "application/json")], b"{}");
+    assert_eq!(late.status, 200, "until others have heard of it, what comes is taken");
+    go.send(()).unwrap();
+    assert_eq!(collector.child.wait().unwrap().code(), Some(0));
+    let messages: Vec<_> = collector.messages.iter().collect();
+    assert!(!messages.iter().any(|message| message.contains("could be forwarded")), "{messages:?}");
+}
+
+#[test]
+fn asked_twice_to_end_it_ends_at_once() {
+    let (sink, asked, _go) = slow_sink();
+    let mut collector = forwarding_to(sink);
+    asked.recv_timeout(DEADLINE).unwrap();
+    kill_process(collector.pid(), Signal::TERM).unwrap();
+    collector.message("asked to end");
+    let (code, took) = collector.terminate();
+    assert_eq!(code, Some(130));
+    assert!(took < collector::LEAVING, "{took:?}");
+}
+
 #[test]
 fn variables_that_nobody_reads_are_warned_about_and_those_of_the_agent_are_not() {
     let mut child = command(&[("PULLTRACE_HTPP_ADDR", "x"), ("PULLTRACE_NODE_NAME", "y")]).spawn().unwrap();

@@ -249,8 +249,11 @@ vocabulary! {
     METRIC_BOARD_PULLS = Gauge "pulltrace_board_pulls" "{pull}" [] "Pulls in memory, running and ended.";
     METRIC_BOARD_EVICTED = Counter "pulltrace_board_evicted_total" "{pull}" ["reason"] "Pulls that were forgotten: ttl, or capacity.";
     METRIC_BOARD_REFUSED = Counter "pulltrace_board_refused_total" "{report}" ["reason"] "Reports that changed nothing: stale, final, or capacity.";
+    METRIC_FORWARD_ACCEPTED = Counter "pulltrace_forward_accepted_total" "{request}" ["sink"] "Requests that were to be forwarded: at every scrape the sum of those sent, queued and dropped.";
+    METRIC_FORWARD_WAITING = Gauge "pulltrace_forward_queued" "{request}" ["sink"] "Requests that wait to be forwarded.";
     METRIC_FORWARD_QUEUED = Gauge "pulltrace_forward_queued_bytes" "By" ["sink"] "Bytes that wait to be forwarded.";
     METRIC_FORWARD_SENT = Counter "pulltrace_forward_sent_total" "{request}" ["sink"] "Requests that a sink accepted.";
+    METRIC_FORWARD_PARTIAL = Counter "pulltrace_forward_partial_total" "{record}" ["sink"] "Records that a sink refused of requests that it accepted.";
     METRIC_FORWARD_DROPPED = Counter "pulltrace_forward_dropped_total" "{request}" ["sink", "reason"] "Requests that were not forwarded.";
 }
 

@@ -8,10 +8,7 @@ mod page;
 mod query;
 mod sse;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -27,8 +24,9 @@ use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLay
 
 use crate::{
     auth::{Denied, Guard},
-    keeper::{Keeper, View},
+    keeper::View,
     metrics::{Metrics, exposition},
+    readiness::Readiness,
 };
 
 /// What every answer says to browsers: only our own scripts and styles, in no frame, with no guessing of types.
@@ -45,17 +43,6 @@ struct Site {
     view: View,
     metrics: Metrics,
     readers: Arc<Semaphore>,
-}
-
-/// Whether the collector can take reports: the keeper lives and every listener accepts.
-#[derive(Clone, Debug)]
-pub(crate) struct Readiness {
-    /// The keeper.
-    pub(crate) keeper: Keeper,
-    /// How many listeners accept now.
-    pub(crate) serving: Arc<AtomicUsize>,
-    /// How many there are.
-    pub(crate) listeners: usize,
 }
 
 /// Everything on the API's port.
@@ -103,13 +90,9 @@ async fn admit(State(readers): State<Guard>, request: Request, next: Next) -> Re
 }
 
 async fn ready(State(readiness): State<Readiness>) -> Response {
-    let serving = readiness.serving.load(Ordering::Relaxed);
-    if !readiness.keeper.is_alive() {
-        (StatusCode::SERVICE_UNAVAILABLE, "the keeper has ended\n").into_response()
-    } else if serving < readiness.listeners {
-        (StatusCode::SERVICE_UNAVAILABLE, "not all listeners accept\n").into_response()
-    } else {
-        "ready\n".into_response()
+    match readiness.problem() {
+        None => "ready\n".into_response(),
+        Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")).into_response(),
     }
 }
 
@@ -158,10 +141,13 @@ impl From<serde_json::Error> for Problem {
 #[cfg(test)]
 mod tests {
     use axum::{body::Body, http::Request};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use lifecycle::board::Limits;
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::keeper::Keeper;
 
     #[tokio::test]
     async fn it_is_not_ready_while_a_listener_is_missing_or_the_keeper_has_ended() {
@@ -169,7 +155,7 @@ mod tests {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let keeper = Keeper::start(Limits::default(), 1, numbers.clone(), async { _ = stopped.await });
         let serving = Arc::new(AtomicUsize::new(3));
-        let readiness = Readiness { keeper: keeper.clone(), serving: serving.clone(), listeners: 4 };
+        let readiness = Readiness::new(keeper.clone(), serving.clone(), 4);
         let site = site(keeper.view().clone(), numbers, Guard::Everyone, readiness);
         let status = async || site.clone().oneshot(Request::get("/readyz").body(Body::empty()).unwrap()).await.unwrap().status();
         assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);

@@ -26,8 +26,8 @@ use self::body::{Budget, MAX_REQUEST, REQUEST_TIMEOUT};
 use crate::{
     auth::{Denied, Guard},
     forward::Forward,
-    keeper::Keeper,
     metrics::Metrics,
+    readiness::Readiness,
 };
 
 /// When to come back while the collector is busy.
@@ -38,7 +38,7 @@ const MAX_WORD: usize = 64;
 /// What both protocols do with a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Intake {
-    keeper: Keeper,
+    readiness: Readiness,
     pass_on: PassOn,
     guard: Guard,
     metrics: Metrics,
@@ -126,9 +126,10 @@ impl Refusal {
 }
 
 impl Intake {
-    /// Takes requests of those whom `guard` admits, tells reports to `keeper` and passes requests on. Nodes that say no cluster are of `cluster`.
-    pub(crate) fn new(keeper: Keeper, pass_on: PassOn, metrics: Metrics, guard: Guard, cluster: &str) -> Self {
-        Self { keeper, pass_on, guard, metrics, cluster: cluster.into(), budget: Budget::new() }
+    /// Takes requests of those whom `guard` admits, tells reports to the keeper and passes requests on. Nodes that say no cluster are of
+    /// `cluster`.
+    pub(crate) fn new(pass_on: PassOn, metrics: Metrics, guard: Guard, readiness: Readiness, cluster: &str) -> Self {
+        Self { readiness, pass_on, guard, metrics, cluster: cluster.into(), budget: Budget::new() }
     }
 
     /// Everything that answers OTLP, over gRPC and HTTP.
@@ -145,12 +146,12 @@ impl Intake {
 
     /// Whether reports can be taken.
     fn is_ready(&self) -> bool {
-        self.keeper.is_alive()
+        self.readiness.problem().is_none()
     }
 
     /// Reads a request, tells the keeper, passes it on. Nothing is done if the keeper has no room for it.
     fn take(&self, signal: Signal, encoding: Encoding, body: Bytes) -> Result<Taken, Refusal> {
-        let room = self.keeper.reserve().ok_or(Refusal::Busy)?;
+        let room = self.readiness.keeper().reserve().ok_or(Refusal::Busy)?;
         let body = match encoding {
             Encoding::Protobuf => body,
             Encoding::Json => Bytes::from(wire::transcode_json(signal, &body)?),
@@ -211,6 +212,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::keeper::Keeper;
 
     /// Asks a receiver whose keeper takes nothing.
     async fn ask_busy(path: &str, content_type: &str, body: &'static [u8]) -> Response {
@@ -219,7 +221,8 @@ mod tests {
         while keeper.is_alive() {
             tokio::task::yield_now().await;
         }
-        let router = Intake::new(keeper, PassOn::default(), metrics, Guard::Everyone, "").router();
+        let router =
+            Intake::new(PassOn::default(), metrics, Guard::Everyone, Readiness::new(keeper, Arc::default(), 0), "").router();
         let request = Request::post(path).header("content-type", content_type).body(Body::from(body)).unwrap();
         router.oneshot(request).await.unwrap()
     }
