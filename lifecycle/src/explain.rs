@@ -35,6 +35,8 @@ pub struct Scene<'a> {
     pub hearing: Hearing,
     /// The pull that holds the layer this one waits for, if it is known.
     pub holder: Option<&'a Pull>,
+    /// How often the kubelet asked for the image, if it is known.
+    pub attempt: Option<u32>,
 }
 
 /// What is heard of the agent that watches a pull.
@@ -42,6 +44,11 @@ pub struct Scene<'a> {
 pub enum Hearing {
     /// It reports; its last word holds.
     Clear,
+    /// Nothing was ever heard of an agent about this pull, only of the kubelet. A report about the pull leads to [`Hearing::Clear`].
+    Secondhand {
+        /// Whether the node has an agent, which then sees nothing of the pull.
+        watched: bool,
+    },
     /// It has said nothing for so long. Any word leads back to [`Hearing::Clear`].
     Silent(Duration),
     /// It reports, but no longer counts this pull. A report about the pull leads back to [`Hearing::Clear`].
@@ -51,9 +58,9 @@ pub enum Hearing {
 /// The sentence about one pull.
 pub fn pull(pull: &Pull, scene: &Scene<'_>) -> String {
     let sentence = match (&pull.ending, scene.hearing) {
-        (Some(ending), Hearing::Clear) => match &ending.outcome {
+        (Some(ending), Hearing::Clear | Hearing::Secondhand { .. }) => match &ending.outcome {
             Outcome::Ready => ready(pull),
-            Outcome::Failed(failure) => failed(failure),
+            Outcome::Failed(failure) => failed(failure, scene.attempt),
             Outcome::Canceled => format!("Canceled after {}{}.", time(pull.duration()), at_percent(pull)),
             Outcome::Lost => format!("The runtime on {} fell silent; {}.", name(scene.node.as_str()), last_state(pull)),
         },
@@ -63,6 +70,18 @@ pub fn pull(pull: &Pull, scene: &Scene<'_>) -> String {
         (_, Hearing::Forgotten) => {
             format!("{}'s agent no longer sees this pull; {}.", name(scene.node.as_str()), last_state(pull))
         }
+        (None, Hearing::Secondhand { watched: true }) => {
+            format!(
+                "Queued in {}'s kubelet{}; containerd has not begun with it.",
+                name(scene.node.as_str()),
+                for_now(scene.now.since(pull.started_at))
+            )
+        }
+        (None, Hearing::Secondhand { watched: false }) => format!(
+            "{}'s kubelet pulls or queues it{}; no agent there says how far it is.",
+            name(scene.node.as_str()),
+            for_now(scene.now.since(pull.started_at))
+        ),
         (None, Hearing::Clear) => match &pull.wait {
             Some(wait @ Wait::Stalled { .. }) => with_verdict(waiting(pull, wait, scene), pull),
             Some(wait) => waiting(pull, wait, scene),
@@ -193,13 +212,30 @@ fn lazy(pull: &Pull) -> String {
 }
 
 /// The hint is kept whole; what was said is cut to what remains.
-fn failed(failure: &Failure) -> String {
+fn failed(failure: &Failure, attempt: Option<u32>) -> String {
     let hint = failure.class.hint();
-    let room = MAX_SENTENCE.saturating_sub("Failed: . ".len() + hint.chars().count());
+    let times =
+        attempt.filter(|attempt| *attempt > 1).map_or_else(String::new, |attempt| format!(" ({} attempt)", ordinal(attempt)));
+    let room = MAX_SENTENCE.saturating_sub("Failed: . ".len() + times.len() + hint.chars().count());
     let words: Vec<&str> = failure.message.split(is_unspeakable).filter(|word| !word.is_empty()).collect();
     let message = words.join(" ");
     let message = message.trim_end_matches('.');
-    if message.is_empty() { format!("Failed. {hint}") } else { format!("Failed: {}. {hint}", cut_end(message, room)) }
+    match message.is_empty() {
+        true => format!("Failed{times}. {hint}"),
+        false => format!("Failed: {}{times}. {hint}", cut_end(message, room)),
+    }
+}
+
+/// `1st`, `2nd`, `3rd`, `11th`.
+fn ordinal(number: u32) -> String {
+    let end = match (number % 100, number % 10) {
+        (11..=13, _) => "th",
+        (_, 1) => "st",
+        (_, 2) => "nd",
+        (_, 3) => "rd",
+        _ => "th",
+    };
+    format!("{number}{end}")
 }
 
 /// Spaces, and what would break a line, drive a terminal or turn the direction of what follows.

@@ -175,6 +175,21 @@ impl Agents {
         self.known.get(key).into_iter().flat_map(|agent| agent.open.iter().copied())
     }
 
+    /// Pulls of this node in memory, whichever uid it has or had.
+    pub(super) fn pulls_on(&self, name: &NodeName) -> impl Iterator<Item = PullId> {
+        self.named(name).flat_map(|agent| agent.open.iter().copied().chain(agent.ended.iter().map(|(_, id)| *id)))
+    }
+
+    /// Whether an agent is heard that watches this node.
+    pub(super) fn is_watched(&self, name: &NodeName) -> bool {
+        self.named(name).any(|agent| agent.presence == Presence::Connected)
+    }
+
+    fn named(&self, name: &NodeName) -> impl Iterator<Item = &Agent> {
+        let from = AgentKey { name: name.clone(), uid: "".into() };
+        self.known.range(from..).take_while(move |(key, _)| key.name == *name).map(|(_, agent)| agent)
+    }
+
     /// Pulls of an agent that are in memory.
     pub(super) fn pulls(&self, key: &AgentKey) -> usize {
         self.known.get(key).map_or(0, |agent| agent.pulls)

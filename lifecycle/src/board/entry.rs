@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::agents::AgentKey;
+use super::{agents::AgentKey, relate::Known};
 use crate::{
     pull::{Ending, Host, Layer, Node, Outcome, Pull, Report, TimingSource},
     time::Timestamp,
@@ -22,6 +22,8 @@ pub(super) struct Entry {
     pub(super) standing: Standing,
     /// The one sentence, as it was when something changed last.
     pub(super) sentence: String,
+    /// What the Kubernetes API adds.
+    pub(super) known: Known,
 }
 
 /// What the last report is worth now.
@@ -50,7 +52,15 @@ impl Entry {
     pub(super) fn new(report: Report, now: Timestamp) -> Self {
         let standing = if report.pull.ending.is_some() { Standing::Ended { at: now } } else { Standing::Current };
         let agent = AgentKey::of(&report.node);
-        Self { node: report.node, agent, pull: report.pull, heard: now, standing, sentence: String::new() }
+        Self {
+            node: report.node,
+            agent,
+            pull: report.pull,
+            heard: now,
+            standing,
+            sentence: String::new(),
+            known: Known::default(),
+        }
     }
 
     /// When the end became known here; `None` while the pull runs.
@@ -79,7 +89,10 @@ impl Entry {
     pub(super) fn shown(&self) -> Cow<'_, Pull> {
         let unwatched = || Pull { bytes_per_sec: None, eta: None, host: Host::default(), ..self.pull.clone() };
         match self.standing {
-            Standing::Current | Standing::Ended { .. } => Cow::Borrowed(&self.pull),
+            Standing::Current | Standing::Ended { .. } => match self.corrected() {
+                Some(ending) => Cow::Owned(Pull { ending: Some(ending), ..self.pull.clone() }),
+                None => Cow::Borrowed(&self.pull),
+            },
             Standing::Stale => Cow::Owned(unwatched()),
             Standing::Lost { at, .. } => {
                 let ending = Ending { outcome: Outcome::Lost, at: self.node_time(at), source: TimingSource::Inferred };
@@ -90,6 +103,9 @@ impl Entry {
 
     /// Keeps what an earlier report knew better: layers stay known, and bytes that were fetched stay fetched.
     pub(super) fn merge(&mut self, before: &Self) {
+        if !self.known.coarse {
+            self.known = before.known.clone();
+        }
         if !self.pull.total_known {
             self.keep_plan(&before.pull);
         }

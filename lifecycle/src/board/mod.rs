@@ -5,9 +5,13 @@
 //! It refuses to know where reports come from ([`crate::wire`]) and how they look outside ([`status`] holds those views).
 
 mod agents;
+mod classify;
 mod entry;
 mod host;
 mod limits;
+mod pods;
+mod relate;
+mod sighting;
 pub mod status;
 mod timing;
 
@@ -22,16 +26,20 @@ use std::{
 use self::{
     agents::{AgentKey, Agents, Word},
     entry::{Entry, Standing},
+    pods::Pods,
     status::{NodeStatus, PullStatus},
 };
 pub use self::{
+    classify::classify,
     host::{HostStatus, PressureStatus},
     limits::{HEARTBEAT, HISTORY_TTL, LOST_AFTER, Limits, MAX_NODES, MAX_PULLS, MAX_PULLS_PER_NODE, SILENT_AFTER, UNTOLD_AFTER},
+    pods::{ContainerStatus, MAX_PODS, MAX_PODS_PER_NODE, PodRef, PodStatus, QueueStatus, WaitOver},
+    sighting::{ContainerKind, ContainerSeen, EventKind, KubeletEvent, PodKey, PodSeen, Sighting, Waiting, Workload},
     timing::phase_durations,
 };
 use crate::{
     explain::{self, Hearing, Scene},
-    pull::{NodeReport, Outcome, Phase, Pull, PullId, Report, Wait},
+    pull::{NodeName, NodeReport, Outcome, Phase, Pull, PullId, Report, Wait},
     time::Timestamp,
 };
 
@@ -45,6 +53,8 @@ pub enum Input {
     Pull(Box<Report>),
     /// An agent's word about itself.
     Node(Box<NodeReport>),
+    /// Something that was seen of the cluster's pods and nodes.
+    Sighting(Sighting),
 }
 
 /// Something about one pull became different. Its present state is asked for by id.
@@ -110,6 +120,11 @@ pub struct Board {
     agents: Agents,
     tally: Tally,
     counts: Counts,
+    pods: Pods,
+    /// Pulls that only a kubelet tells of, by node.
+    coarse: BTreeMap<NodeName, BTreeSet<PullId>>,
+    /// Nodes whose agent gets time to speak, and until when.
+    recheck: BTreeMap<NodeName, Timestamp>,
     say_again_at: Timestamp,
     /// Bounded by what one call can change; whoever calls drains it before the next call.
     changes: VecDeque<Change>,
@@ -126,12 +141,15 @@ impl Board {
         match input {
             Input::Pull(report) => self.observe_pull(*report, now),
             Input::Node(report) => self.observe_node(*report, now),
+            Input::Sighting(sighting) => self.observe_sighting(sighting, now),
         }
     }
 
     /// Lets time pass: agents fall silent, pulls are lost, history ends, sentences age.
     pub fn tick(&mut self, now: Timestamp) {
         self.expire(now);
+        self.pods.expire(self.limits.history, now);
+        self.recheck(now);
         while let Some((key, word)) = self.agents.overdue(now) {
             match word {
                 Word::Silent => {
@@ -158,7 +176,9 @@ impl Board {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let expiry = self.ended.first().map(|(at, _)| *at + self.limits.history);
         let again = (!self.running.is_empty()).then_some(self.say_again_at);
-        [expiry, self.agents.next_deadline(), again].into_iter().flatten().min()
+        let pods = self.pods.next_deadline(self.limits.history);
+        let recheck = self.recheck.values().min().copied();
+        [expiry, self.agents.next_deadline(), again, pods, recheck].into_iter().flatten().min()
     }
 
     /// How one pull looks from outside; `None` if it is not in memory.
@@ -225,7 +245,14 @@ impl Board {
         } else {
             self.counts.accepted += 1;
             let before = self.take(id);
+            let is_news = before.as_ref().is_none_or(|before| {
+                report.pull.ending.is_some() || before.pull.image != report.pull.image || before.pull.digest != report.pull.digest
+            });
+            let node = report.node.name.clone();
             self.put(before, Entry::new(report, now), now);
+            if is_news && (self.pods.knows(&node) || self.coarse.contains_key(&node)) {
+                self.relate(&node, now);
+            }
         }
     }
 
@@ -300,13 +327,17 @@ impl Board {
 
     fn sentence(&self, entry: &Entry, now: Timestamp) -> String {
         let hearing = match entry.standing {
+            Standing::Current if entry.known.coarse => Hearing::Secondhand { watched: self.agents.is_watched(&entry.node.name) },
             Standing::Current | Standing::Ended { .. } => Hearing::Clear,
             Standing::Stale => Hearing::Silent(self.agents.silence(&entry.agent, now)),
             Standing::Lost { silent: true, .. } => Hearing::Silent(self.agents.silence(&entry.agent, now)),
             Standing::Lost { silent: false, .. } => Hearing::Forgotten,
         };
         let holder = holder_id(&entry.pull).and_then(|id| self.pulls.get(&id)).map(|h| &h.pull);
-        explain::pull(&entry.shown(), &Scene { node: &entry.node.name, now: entry.node_time(now), hearing, holder })
+        explain::pull(
+            &entry.shown(),
+            &Scene { node: &entry.node.name, now: entry.node_time(now), hearing, holder, attempt: entry.known.relation.attempt },
+        )
     }
 
     /// Whether one more pull of this agent may be taken in, at the price of forgetting an ended one where a bound is reached.
@@ -328,7 +359,8 @@ impl Board {
     }
 
     fn remove(&mut self, id: PullId) {
-        if self.take(id).is_some() {
+        if let Some(entry) = self.take(id) {
+            self.forget_coarse(&entry);
             self.changes.push_back(Change { kind: ChangeKind::Removed, id });
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    HostStatus,
+    HostStatus, PodRef,
     entry::{Entry, Standing},
 };
 use crate::{
@@ -108,6 +108,15 @@ pub struct PullStatus {
     /// What usually helps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_hint: Option<&'static str>,
+    /// How often the kubelet asked for the image so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// When the kubelet asks again after a failure, about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_retry_at: Option<Timestamp>,
+    /// The containers that wait for it, or waited.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pods: Vec<PodRef>,
     /// Since when no byte has arrived, if one should have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stalled_since: Option<Timestamp>,
@@ -313,6 +322,9 @@ impl PullStatus {
             error: failure.map(|f| f.message.clone()),
             error_class: failure.map(|f| f.class.as_str()),
             error_hint: failure.map(|f| f.class.hint()),
+            attempt: entry.known.relation.attempt,
+            next_retry_at: entry.known.relation.next_retry,
+            pods: entry.known.relation.pods.clone(),
             stalled_since,
             stale: entry.standing == Standing::Stale,
             host: HostStatus::of(&pull.host),

@@ -55,7 +55,7 @@ fn ended(mut pull: Pull, outcome: Outcome, after: u64) -> Pull {
 
 fn say(pull: &Pull, now: u64, hearing: Hearing, holder: Option<&Pull>) -> String {
     let node = "node-7".parse().unwrap();
-    super::pull(pull, &Scene { node: &node, now: at(now), hearing, holder })
+    super::pull(pull, &Scene { node: &node, now: at(now), hearing, holder, attempt: None })
 }
 
 fn plain(pull: &Pull, now: u64) -> String {
@@ -244,7 +244,7 @@ fn no_sentence_is_longer_than_promised_however_long_the_names_are() {
             let mut pull = pull_of(&long, phase, layers);
             (pull.wait, pull.bytes_per_sec, pull.eta) =
                 (wait.clone(), Some(987_654_321), Some(Eta::About(Duration::from_secs(86_399))));
-            let text = super::pull(&pull, &Scene { node: &node, now: at(86_399), hearing, holder: Some(&holder) });
+            let text = super::pull(&pull, &Scene { node: &node, now: at(86_399), hearing, holder: Some(&holder), attempt: None });
             assert!(text.chars().count() <= MAX_SENTENCE && text.ends_with('.'), "{text}");
         }
     }
