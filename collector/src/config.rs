@@ -79,6 +79,14 @@ struct Arguments {
     #[arg(long, env = "PULLTRACE_CLUSTER_NAME", default_value = "")]
     cluster_name: String,
 
+    /// Whether pods are watched through the Kubernetes API: on, off, or where there is a kubeconfig or a service account
+    #[arg(long, env = "PULLTRACE_KUBERNETES", default_value = "auto")]
+    kubernetes: Kubernetes,
+
+    /// Namespaces whose pods are watched, separated by commas; else all
+    #[arg(long, env = "PULLTRACE_WATCH_NAMESPACES", value_delimiter = ',')]
+    watch_namespaces: Vec<String>,
+
     /// Which messages are written to standard error: a level, or a filter like collector=debug
     #[arg(long, env = "PULLTRACE_LOG_LEVEL", default_value = "info", value_parser = filter)]
     log_level: String,
@@ -111,6 +119,10 @@ pub struct Config {
     pub event_log: bool,
     /// Name of the cluster, for pulls whose agents say none; may be empty.
     pub cluster_name: String,
+    /// Whether pods are watched.
+    pub kubernetes: Kubernetes,
+    /// Namespaces whose pods are watched; all if empty.
+    pub watch_namespaces: Vec<String>,
     /// Which messages are written: error, warn, info, debug, trace, or a filter.
     pub log_level: String,
     /// How messages are written.
@@ -121,6 +133,17 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Switch {
     On,
+    Off,
+}
+
+/// Whether pods are watched through the Kubernetes API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kubernetes {
+    /// Where there is a kubeconfig or a service account.
+    Auto,
+    /// It is an error if they cannot be.
+    On,
+    /// They are not.
     Off,
 }
 
@@ -172,6 +195,8 @@ impl Config {
             registry_labels: named(&arguments.registry_labels),
             event_log: arguments.event_log == Switch::On,
             cluster_name: arguments.cluster_name,
+            kubernetes: arguments.kubernetes,
+            watch_namespaces: named(&arguments.watch_namespaces),
             log_level: arguments.log_level,
             log_format: arguments.log_format,
             access: arguments.access.resolve()?,

@@ -65,6 +65,11 @@ impl Keeper {
         self.mailbox.try_reserve().ok()
     }
 
+    /// Tells the keeper something as soon as it has room; `false` when it has ended.
+    pub(crate) async fn tell(&self, inputs: Vec<Input>) -> bool {
+        inputs.is_empty() || self.mailbox.send(inputs).await.is_ok()
+    }
+
     /// Whether the keeper still takes reports.
     pub(crate) fn is_alive(&self) -> bool {
         !self.mailbox.is_closed()
@@ -132,9 +137,10 @@ impl Task {
         let now = self.clock.now();
         let mut touched = Vec::new();
         for input in inputs {
+            self.nodes_heard |= !matches!(input, Input::Sighting(_));
             self.board.observe(input, now);
-            self.nodes_heard = true;
             self.take_changes(&mut touched);
+            self.take_waits();
         }
         if self.board.next_deadline().is_some_and(|at| at <= now) {
             self.board.tick(now);
@@ -159,6 +165,13 @@ impl Task {
         }
     }
 
+    /// Takes the waits that are over and counts them.
+    fn take_waits(&mut self) {
+        while let Some((wait, _)) = self.board.poll_wait() {
+            self.metrics.pod_waited(wait.until.since(wait.from));
+        }
+    }
+
     fn publish(&mut self, now: Timestamp, touched: &[PullId]) {
         let mut done = BTreeSet::new();
         let mut urgent = None;
@@ -176,8 +189,14 @@ impl Task {
             (self.nodes_heard, self.nodes_made_at) = (false, now);
             self.snapshot.nodes = Arc::new(self.board.nodes());
         }
+        let mut pods = false;
+        while let Some(key) = self.board.poll_pod() {
+            let status = self.board.pod(&key);
+            self.snapshot.put_pod(key, status);
+            pods = true;
+        }
         self.metrics.board(&self.board);
-        if nodes || !touched.is_empty() {
+        if nodes || pods || !touched.is_empty() {
             self.snapshots.send_replace(Arc::new(self.snapshot.clone()));
         }
         if let Some(revision) = urgent {

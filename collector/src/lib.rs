@@ -1,6 +1,7 @@
 //! The collector: one per cluster. OTLP in; memory; REST, an event stream, a page, Prometheus and OTLP out.
 //!
 //! ```text
+//!  kube ──────────┐
 //!  receive ──▶ keeper (owns the board) ──▶ snapshot ──▶ http (api, sse, page), event_log
 //!     └─────▶ forward                └──▶ metrics
 //! ```
@@ -15,6 +16,7 @@ mod files;
 mod forward;
 mod http;
 mod keeper;
+mod kube;
 pub mod listen;
 pub mod logging;
 mod metrics;
@@ -34,7 +36,8 @@ use lifecycle::board::Limits;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use crate::{
-    config::Config, forward::Forward, keeper::Keeper, listen::Listeners, metrics::Metrics, readiness::Readiness, serve::Manner,
+    config::Config, forward::Forward, keeper::Keeper, kube::run as watch_pods, listen::Listeners, metrics::Metrics,
+    readiness::Readiness, serve::Manner,
 };
 
 /// How long reports are still taken after the probe has said that no more should be sent here.
@@ -76,6 +79,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
             }
         });
     }
+    takers.spawn(watch_pods(config.kubernetes, config.watch_namespaces, keeper.clone(), intake_stop.wait()));
     shutdown.await;
     readiness.leave();
     tokio::time::sleep(LEAVING).await;

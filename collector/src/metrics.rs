@@ -10,6 +10,7 @@ use std::{
     collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use lifecycle::{
@@ -48,6 +49,9 @@ struct Inner {
     active: Gauge,
     in_phase: Family<PhaseLabel, Gauge>,
     stalled: Gauge,
+    pods_waiting: Gauge,
+    pod_wait: Histogram,
+    pods_refused: Counter,
     pulls: Family<PullLabels, Counter>,
     duration: Family<PullLabels, HistogramWithExemplars<TraceLabel>, fn() -> HistogramWithExemplars<TraceLabel>>,
     phase_duration: Family<PhaseLabels, Histogram, fn() -> Histogram>,
@@ -82,6 +86,9 @@ impl Metrics {
             active: Gauge::default(),
             in_phase: Family::default(),
             stalled: Gauge::default(),
+            pods_waiting: Gauge::default(),
+            pod_wait: Histogram::new(BUCKETS),
+            pods_refused: Counter::default(),
             pulls: Family::default(),
             duration: Family::new_with_constructor(duration),
             phase_duration: Family::new_with_constructor(phase_duration),
@@ -122,6 +129,11 @@ impl Metrics {
         }
     }
 
+    /// Counts a container that has its image after such a wait.
+    pub(crate) fn pod_waited(&self, wait: Duration) {
+        self.0.pod_wait.observe(wait.as_secs_f64());
+    }
+
     /// Takes over what the board counts.
     pub(crate) fn board(&self, board: &Board) {
         let inner = &self.0;
@@ -133,6 +145,8 @@ impl Metrics {
         }
         inner.agents.set(number(board.connected()));
         inner.board_pulls.set(number(board.len()));
+        inner.pods_waiting.set(number(board.pods_waiting()));
+        inner.pods_refused.inc_by(board.pods_refused().saturating_sub(inner.pods_refused.get()));
         let now = board.counts();
         let before = std::mem::replace(&mut *inner.last.lock().unwrap_or_else(PoisonError::into_inner), now);
         let grow = |family: &Family<ReasonLabel, Counter>, reason, now: u64, before: u64| {
@@ -192,6 +206,9 @@ impl Inner {
         register(registry, names::METRIC_ACTIVE, self.active.clone());
         register(registry, names::METRIC_IN_PHASE, self.in_phase.clone());
         register(registry, names::METRIC_STALLED, self.stalled.clone());
+        register(registry, names::METRIC_PODS_WAITING, self.pods_waiting.clone());
+        register(registry, names::METRIC_POD_WAIT, self.pod_wait.clone());
+        register(registry, names::METRIC_BOARD_PODS_REFUSED, self.pods_refused.clone());
         register(registry, names::METRIC_PULLS, self.pulls.clone());
         register(registry, names::METRIC_DURATION, self.duration.clone());
         register(registry, names::METRIC_PHASE_DURATION, self.phase_duration.clone());

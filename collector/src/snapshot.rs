@@ -13,7 +13,10 @@ use std::{
 
 use imbl::{OrdMap, OrdSet};
 use lifecycle::{
-    board::status::{EventType, LayerStatus, NodeStatus, PullEvent, PullStatus},
+    board::{
+        PodKey, PodStatus,
+        status::{EventType, LayerStatus, NodeStatus, PullEvent, PullStatus},
+    },
     image::Digest,
     pull::{LayerState, PullId},
     time::Timestamp,
@@ -35,6 +38,8 @@ pub(crate) struct Snapshot {
     pub(crate) revision: u64,
     /// The nodes, by name.
     pub(crate) nodes: Arc<Vec<NodeStatus>>,
+    /// Pods that wait for images, or did lately.
+    pods: OrdMap<PodKey, Arc<PodStatus>>,
     rows: OrdMap<PullId, Arc<Row>>,
     newest: OrdMap<Newest, Arc<Row>>,
     changed: OrdMap<u64, Step>,
@@ -106,6 +111,24 @@ impl Snapshot {
     pub(crate) fn newest(&self, after: Option<Newest>) -> impl Iterator<Item = &Arc<Row>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.newest.range((from, Bound::Unbounded)).map(|(_, row)| row)
+    }
+
+    /// The pods that wait for images, or did lately, by namespace and name.
+    pub(crate) fn pods(&self) -> impl Iterator<Item = &Arc<PodStatus>> {
+        self.pods.values()
+    }
+
+    /// One of these pods.
+    pub(crate) fn pod(&self, key: &PodKey) -> Option<&Arc<PodStatus>> {
+        self.pods.get(key)
+    }
+
+    /// Puts in how a pod looks now; `None` takes it out.
+    pub(crate) fn put_pod(&mut self, key: PodKey, status: Option<PodStatus>) {
+        match status {
+            Some(status) => _ = self.pods.insert(key, Arc::new(status)),
+            None => _ = self.pods.remove(&key),
+        }
     }
 
     /// What changed after a revision, in the order of revisions: of every pull its beginning and its last change.

@@ -4,10 +4,13 @@
 //! line say the same. It refuses to know more than the pull does: what is unknown is left out. The state itself comes from [`crate::board`].
 
 mod host;
+mod pods;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
+
+pub use self::pods::{Image, Rollout, pod, rollout};
 
 use crate::{
     image::ImageRef,

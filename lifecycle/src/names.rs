@@ -236,6 +236,8 @@ vocabulary! {
     METRIC_ACTIVE = Gauge "pulltrace_pulls_active" "{pull}" [] "Pulls that run now.";
     METRIC_IN_PHASE = Gauge "pulltrace_pulls_in_phase" "{pull}" ["phase"] "Pulls that run now, by phase.";
     METRIC_STALLED = Gauge "pulltrace_pulls_stalled" "{pull}" [] "Pulls of which no byte has arrived for too long.";
+    METRIC_PODS_WAITING = Gauge "pulltrace_pods_waiting" "{pod}" [] "Pods that lack an image for which their kubelet has asked.";
+    METRIC_POD_WAIT = Histogram "pulltrace_pod_image_wait_seconds" "s" [] "Time from a kubelet's first asking for a container's image until it was there.";
     METRIC_PULLS = Counter "pulltrace_pulls_total" "{pull}" ["outcome", "registry", "cache"] "Pulls that ended.";
     METRIC_DURATION = Histogram "pulltrace_pull_duration_seconds" "s" ["outcome", "registry", "cache"] "Duration of pulls that ended; exemplars carry the trace id.";
     METRIC_PHASE_DURATION = Histogram "pulltrace_pull_phase_duration_seconds" "s" ["phase", "registry"] "Time that ended pulls spent in each phase.";
@@ -249,6 +251,7 @@ vocabulary! {
     METRIC_BOARD_PULLS = Gauge "pulltrace_board_pulls" "{pull}" [] "Pulls in memory, running and ended.";
     METRIC_BOARD_EVICTED = Counter "pulltrace_board_evicted_total" "{pull}" ["reason"] "Pulls that were forgotten: ttl, or capacity.";
     METRIC_BOARD_REFUSED = Counter "pulltrace_board_refused_total" "{report}" ["reason"] "Reports that changed nothing: stale, final, or capacity.";
+    METRIC_BOARD_PODS_REFUSED = Counter "pulltrace_board_pods_refused_total" "{pod}" [] "Pods and their events for which there was no memory.";
     METRIC_FORWARD_ACCEPTED = Counter "pulltrace_forward_accepted_total" "{request}" ["sink"] "Requests that were to be forwarded: at every scrape the sum of those sent, queued and dropped.";
     METRIC_FORWARD_WAITING = Gauge "pulltrace_forward_queued" "{request}" ["sink"] "Requests that wait to be forwarded.";
     METRIC_FORWARD_QUEUED = Gauge "pulltrace_forward_queued_bytes" "By" ["sink"] "Bytes that wait to be forwarded.";

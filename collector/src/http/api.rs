@@ -5,7 +5,10 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use lifecycle::{board::status::NodeStatus, pull::PullId};
+use lifecycle::{
+    board::{PodStatus, status::NodeStatus},
+    pull::PullId,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -42,6 +45,7 @@ struct Summary {
     bytes_per_sec: u64,
     nodes: usize,
     nodes_connected: usize,
+    pods_waiting: usize,
 }
 
 /// `GET /api/v1/pulls`: newest first, with layers unless `layers=false`.
@@ -92,6 +96,7 @@ impl Summary {
         let mut sum = Self {
             nodes: snapshot.nodes.len(),
             nodes_connected: snapshot.nodes.iter().filter(|node| node.connected).count(),
+            pods_waiting: snapshot.pods().filter(|pod| is_waiting(pod)).count(),
             ..Self::default()
         };
         for row in snapshot.newest(None) {
@@ -115,7 +120,12 @@ impl Summary {
     }
 }
 
-fn no_query(uri: &Uri) -> Result<(), Problem> {
+/// Whether a kubelet has asked for an image of this pod that is not there.
+fn is_waiting(pod: &PodStatus) -> bool {
+    pod.containers.iter().any(|container| matches!(container.state, "queued" | "pulling" | "failed"))
+}
+
+pub(super) fn no_query(uri: &Uri) -> Result<(), Problem> {
     match uri.query().filter(|query| !query.is_empty()) {
         Some(query) => Err(Problem::BadRequest(format!("no query is understood here, not {query:?}"))),
         None => Ok(()),

@@ -5,6 +5,7 @@
 
 mod api;
 mod page;
+mod pods;
 mod query;
 mod sse;
 
@@ -51,6 +52,8 @@ pub(crate) fn site(view: View, metrics: Metrics, readers: Guard, readiness: Read
     let router = Router::new()
         .route("/api/v1/pulls", get(api::pulls))
         .route("/api/v1/pulls/{id}", get(api::pull))
+        .route("/api/v1/pods/{namespace}/{pod}", get(pods::pod))
+        .route("/api/v1/workloads", get(pods::workloads))
         .route("/api/v1/nodes", get(api::nodes))
         .route("/api/v1/summary", get(api::summary))
         .route("/api/v1/events", get(sse::events))

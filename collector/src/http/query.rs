@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use axum::{extract::Query, http::Uri};
 use lifecycle::{
-    board::status::PullStatus,
+    board::{PodRef, status::PullStatus},
     pull::{Phase, PullId},
     time::Timestamp,
 };
@@ -24,6 +24,7 @@ const OUTCOMES: [&str; 4] = ["ready", "failed", "canceled", "lost"];
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Keys {
+    pod: Option<String>,
     namespace: Option<String>,
     node: Option<String>,
     image: Option<String>,
@@ -54,6 +55,8 @@ pub(super) struct Wanted {
 /// Which pulls are meant.
 #[derive(Debug, Default)]
 pub(super) struct Filter {
+    /// The name of a pod that waits for the pull.
+    pod: Option<String>,
     namespace: Option<String>,
     node: Option<String>,
     image: Option<String>,
@@ -97,6 +100,7 @@ impl Wanted {
         }
         let filter = Filter {
             namespace: keys.namespace,
+            pod: keys.pod,
             node: keys.node,
             image: keys.image,
             registry: keys.registry,
@@ -123,7 +127,11 @@ impl Filter {
     pub(super) fn is_about(&self, pull: &PullStatus) -> bool {
         let is = |wanted: &Option<String>, text: Option<&str>| wanted.as_deref().is_none_or(|wanted| text == Some(wanted));
         let image = pull.image_ref.as_ref().map(ToString::to_string).unwrap_or_default();
-        is(&self.namespace, Some(&pull.containerd_namespace))
+        let in_pods = |wanted: &Option<String>, of: fn(&PodRef) -> &str| {
+            wanted.as_deref().is_none_or(|wanted| pull.pods.iter().any(|pod| of(pod) == wanted))
+        };
+        (is(&self.namespace, Some(&pull.containerd_namespace)) || in_pods(&self.namespace, |pod| &pod.namespace))
+            && in_pods(&self.pod, |pod| &pod.pod_name)
             && is(&self.node, Some(&pull.node_name))
             && is(&self.registry, pull.registry.as_deref())
             && self.image.as_ref().is_none_or(|wanted| image.contains(wanted.as_str()))

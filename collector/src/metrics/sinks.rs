@@ -109,7 +109,9 @@ impl Collector for Sinks {
                 let mut series = metric.encode_family(label)?;
                 match kind {
                     MetricType::Gauge => series.encode_gauge(&value(numbers))?,
-                    _ => series.encode_counter(&value(numbers), NO_EXEMPLAR)?,
+                    MetricType::Counter | MetricType::Histogram | MetricType::Info | MetricType::Unknown => {
+                        series.encode_counter(&value(numbers), NO_EXEMPLAR)?
+                    }
                 }
             }
             fmt::Result::Ok(())

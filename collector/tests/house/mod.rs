@@ -47,7 +47,7 @@ pub(crate) struct Answer {
 impl House {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let free = ["--http-addr", "--metrics-addr", "--otlp-grpc-addr", "--otlp-http-addr"].map(|flag| [flag, "127.0.0.1:0"]);
-        let fixed = ["collector", "--event-log", "off"].into_iter().chain(free.into_iter().flatten());
+        let fixed = ["collector", "--event-log", "off", "--kubernetes", "off"].into_iter().chain(free.into_iter().flatten());
         let config = Config::read(fixed.chain(arguments.iter().copied()).map(Into::into)).unwrap();
         let (tell, addresses) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();

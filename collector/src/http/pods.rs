@@ -1,0 +1,140 @@
+//! REST about pods: everything that a pod's start waits for, and how far rollouts are. Pods are kept while they wait for images and as long as
+//! history after; how they look is the business of `lifecycle::board`, what is said of them of `lifecycle::explain`.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    extract::{Path, State},
+    http::Uri,
+    response::{IntoResponse, Response},
+};
+use lifecycle::{
+    board::{ContainerStatus, PodKey, PodStatus, Workload, status::PullStatus},
+    explain::{self, Image, Rollout},
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{Problem, Site, api::no_query};
+use crate::snapshot::Snapshot;
+
+#[derive(Serialize)]
+struct PodAnswer<'a> {
+    #[serde(flatten)]
+    pod: &'a PodStatus,
+    summary: String,
+    /// The pulls that its containers name, without layers.
+    pulls: Vec<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct WorkloadList {
+    workloads: Vec<WorkloadStatus>,
+}
+
+/// How far the pods of one workload are that wait for images, or did lately.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WorkloadStatus {
+    namespace: String,
+    kind: String,
+    name: String,
+    summary: String,
+    nodes_done: usize,
+    nodes_pulling: usize,
+    nodes_queued: usize,
+    nodes_failed: usize,
+    /// Estimated seconds until the last node has the images; absent where a node has no estimate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eta_seconds: Option<f64>,
+}
+
+/// `GET /api/v1/pods/{namespace}/{pod}`.
+pub(super) async fn pod(
+    State(site): State<Site>,
+    Path((namespace, name)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    no_query(&uri)?;
+    let snapshot = site.view.now();
+    let key = PodKey { namespace: namespace.into(), name: name.into() };
+    let pod = snapshot.pod(&key).ok_or_else(|| {
+        Problem::NotFound(format!("pod {}/{} waits for no image and did not lately, as far as is known", key.namespace, key.name))
+    })?;
+    let ids: std::collections::BTreeSet<_> = pod.containers.iter().filter_map(|container| container.pull_id).collect();
+    let rows: Vec<_> = ids.into_iter().filter_map(|id| snapshot.row(id)).collect();
+    let pulls = rows.iter().map(|row| row.json(false)).collect::<Result<_, _>>()?;
+    Ok(axum::Json(PodAnswer { pod, summary: summary(pod, &snapshot), pulls }).into_response())
+}
+
+/// `GET /api/v1/workloads`.
+pub(super) async fn workloads(State(site): State<Site>, uri: Uri) -> Result<Response, Problem> {
+    no_query(&uri)?;
+    let snapshot = site.view.now();
+    let mut grouped: BTreeMap<(&str, &Workload), Vec<&PodStatus>> = BTreeMap::new();
+    for pod in snapshot.pods() {
+        if let Some(workload) = &pod.workload {
+            grouped.entry((&pod.namespace, workload)).or_default().push(pod);
+        }
+    }
+    let workloads = grouped.into_iter().map(|((namespace, workload), pods)| {
+        let rollout = rollout(&pods, &snapshot);
+        WorkloadStatus {
+            namespace: namespace.to_owned(),
+            kind: workload.kind.to_string(),
+            name: workload.name.to_string(),
+            summary: explain::rollout(&rollout),
+            nodes_done: rollout.done,
+            nodes_pulling: rollout.pulling,
+            nodes_queued: rollout.queued,
+            nodes_failed: rollout.failed,
+            eta_seconds: rollout.eta_seconds,
+        }
+    });
+    Ok(axum::Json(WorkloadList { workloads: workloads.collect() }).into_response())
+}
+
+fn summary(pod: &PodStatus, snapshot: &Snapshot) -> String {
+    let images: Vec<_> = pod.containers.iter().map(|container| image(container, pull_of(container, snapshot))).collect();
+    explain::pod(&images)
+}
+
+fn image<'a>(container: &'a ContainerStatus, pull: Option<&'a PullStatus>) -> Image<'a> {
+    Image {
+        name: &container.image,
+        state: container.state,
+        percent: pull.and_then(|pull| pull.percent),
+        eta_seconds: pull.and_then(|pull| pull.eta_seconds),
+        behind: container.queue.as_ref().map(|queue| (queue.behind.familiar(), queue.position, queue.of)),
+        attempt: container.attempt,
+        error: container.error.as_deref(),
+        hint: container.error_hint,
+    }
+}
+
+fn pull_of<'a>(container: &ContainerStatus, snapshot: &'a Snapshot) -> Option<&'a PullStatus> {
+    container.pull_id.and_then(|id| snapshot.row(id)).map(|row| &row.status)
+}
+
+/// How far each node is: as its slowest pod.
+fn rollout(pods: &[&PodStatus], snapshot: &Snapshot) -> Rollout {
+    let mut nodes: BTreeMap<&str, (u8, Option<f64>)> = BTreeMap::new();
+    for pod in pods {
+        let node = pod.node_name.as_deref().unwrap_or_default();
+        for container in &pod.containers {
+            let eta = pull_of(container, snapshot).and_then(|pull| pull.eta_seconds);
+            let rank = match container.state {
+                "ready" => 0,
+                "pulling" => 1,
+                "failed" => 3,
+                _ => 2,
+            };
+            let slowest = nodes.entry(node).or_insert((0, None));
+            *slowest = if rank > slowest.0 || rank == slowest.0 && eta > slowest.1 { (rank, eta) } else { *slowest };
+        }
+    }
+    let count = |wanted: u8| nodes.values().filter(|(rank, _)| *rank == wanted).count();
+    let open: Vec<_> = nodes.values().filter(|(rank, _)| *rank > 0).map(|(_, eta)| *eta).collect();
+    let eta_seconds = open.iter().copied().collect::<Option<Vec<_>>>().and_then(|etas| etas.into_iter().max_by(f64::total_cmp));
+    Rollout { done: count(0), pulling: count(1), queued: count(2), failed: count(3), eta_seconds }
+}
