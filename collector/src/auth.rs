@@ -1,7 +1,10 @@
-//! Who may report: everyone, or whoever shows one of the tokens. Decided from a request's head, before any of its body is read.
+//! Who may report and read: everyone, whoever shows one of the tokens, or a service account. Decided from a request's head, before any of its
+//! body is read.
 //!
-//! Another way to know callers is another variant of [`Guard`] and of what [`Guard::admit`] does; what a listener demands of connections
-//! is the business of [`crate::tls`].
+//! [`Guard`] knows what is given to us; [`accounts`] asks Kubernetes. What a listener demands of connections is the business of
+//! [`crate::tls`].
+
+pub(crate) mod accounts;
 
 use std::{
     path::{Path, PathBuf},
@@ -9,9 +12,11 @@ use std::{
 };
 
 use http::{HeaderMap, header};
+use lifecycle::pull::NodeName;
 use subtle::{Choice, ConstantTimeEq as _};
 use thiserror::Error;
 
+use self::accounts::Accounts;
 use crate::files::Watched;
 
 /// Most tokens that are valid at a time.
@@ -24,6 +29,24 @@ pub(crate) enum Guard {
     Everyone,
     /// Whoever shows a token.
     Token(Arc<Tokens>),
+}
+
+/// How agents are known.
+#[derive(Clone, Debug)]
+pub(crate) enum Agents {
+    /// As readers are.
+    Guard(Guard),
+    /// By service accounts, each of one node.
+    Accounts(Arc<Accounts>),
+}
+
+/// For whom someone who was let in may speak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Speaker {
+    /// For every node.
+    All,
+    /// For this node alone.
+    Of(NodeName),
 }
 
 /// Tokens to compare with: some that are given, some in a file that may rotate.
@@ -50,6 +73,26 @@ pub(crate) enum Denied {
     /// Not one of the tokens.
     #[error("the token is not one of those that are valid here")]
     WrongToken,
+    /// The token of a service account that may not report.
+    #[error("the token's service account is none of those that may report")]
+    ForeignAccount,
+    /// The token of no node.
+    #[error("the token is bound to no node; it must be a projected one of a pod, of Kubernetes 1.30 or later")]
+    Unbound,
+    /// Nobody can say whose the token is.
+    #[error("the token cannot be checked now, because the Kubernetes API does not answer; send the request again")]
+    Unchecked,
+}
+
+/// What someone who is not let in can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grade {
+    /// Show another token.
+    Unknown,
+    /// Nothing.
+    Forbidden,
+    /// Come back.
+    Later,
 }
 
 /// Tokens that cannot be used. Says no token.
@@ -76,6 +119,31 @@ impl Denied {
             Self::NoToken => "no_token",
             Self::NotBearer => "not_bearer",
             Self::WrongToken => "wrong_token",
+            Self::ForeignAccount => "foreign_account",
+            Self::Unbound => "unbound_token",
+            Self::Unchecked => "unchecked_token",
+        }
+    }
+
+    /// What can be done about it.
+    pub(crate) const fn grade(self) -> Grade {
+        match self {
+            Self::NoToken | Self::NotBearer | Self::WrongToken => Grade::Unknown,
+            Self::ForeignAccount | Self::Unbound => Grade::Forbidden,
+            Self::Unchecked => Grade::Later,
+        }
+    }
+}
+
+impl Agents {
+    /// Lets a request in and says for whom it may speak, or says why not.
+    ///
+    /// # Errors
+    /// When its head does not show what is demanded, or nobody can say so.
+    pub(crate) async fn admit(&self, headers: &HeaderMap) -> Result<Speaker, Denied> {
+        match self {
+            Self::Guard(guard) => guard.admit(headers).map(|()| Speaker::All),
+            Self::Accounts(accounts) => accounts.admit(bearer(headers)?).await.map(Speaker::Of),
         }
     }
 }
@@ -101,14 +169,7 @@ impl Guard {
     pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<(), Denied> {
         match self {
             Self::Everyone => Ok(()),
-            Self::Token(tokens) => {
-                let shown = headers.get(header::AUTHORIZATION).ok_or(Denied::NoToken)?;
-                let (scheme, token) = shown.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(Denied::NotBearer)?;
-                if !scheme.eq_ignore_ascii_case("bearer") {
-                    return Err(Denied::NotBearer);
-                }
-                tokens.include(token.trim()).then_some(()).ok_or(Denied::WrongToken)
-            }
+            Self::Token(tokens) => tokens.include(bearer(headers)?).then_some(()).ok_or(Denied::WrongToken),
         }
     }
 }
@@ -121,6 +182,13 @@ impl Tokens {
         let found = all.fold(Choice::from(0), |found, token| found | token.as_bytes().ct_eq(shown.as_bytes()));
         found.into()
     }
+}
+
+/// The token that a request shows.
+fn bearer(headers: &HeaderMap) -> Result<&str, Denied> {
+    let shown = headers.get(header::AUTHORIZATION).ok_or(Denied::NoToken)?;
+    let (scheme, token) = shown.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(Denied::NotBearer)?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim()).ok_or(Denied::NotBearer)
 }
 
 fn read(path: &Path) -> Result<Arc<[String]>, TokenError> {

@@ -13,8 +13,8 @@ use otlp::{Endpoint, Protocol};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
-pub(crate) use self::access::Access;
 use self::access::AccessArguments;
+pub(crate) use self::access::{Access, Known};
 use crate::listen::Address;
 
 /// Variables of the agent and of the tools, which may stand in the same environment.
@@ -185,6 +185,11 @@ impl Config {
         };
         let named = |list: &[String]| list.iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect();
         let endpoints: Vec<_> = named(&arguments.forward_otlp_endpoint);
+        let access = arguments.access.resolve()?;
+        if matches!(access.agents, Known::Accounts(_)) && arguments.kubernetes == Kubernetes::Off {
+            let problem = "PULLTRACE_AUTH: serviceaccount needs PULLTRACE_KUBERNETES to be auto or on";
+            return Err(ConfigError::Wrong(problem.to_owned()));
+        }
         Ok(Self {
             http_addr: arguments.http_addr,
             metrics_addr: arguments.metrics_addr,
@@ -199,7 +204,7 @@ impl Config {
             watch_namespaces: named(&arguments.watch_namespaces),
             log_level: arguments.log_level,
             log_format: arguments.log_format,
-            access: arguments.access.resolve()?,
+            access,
         })
     }
 }

@@ -36,8 +36,15 @@ use lifecycle::board::Limits;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use crate::{
-    config::Config, forward::Forward, keeper::Keeper, kube::run as watch_pods, listen::Listeners, metrics::Metrics,
-    readiness::Readiness, serve::Manner,
+    auth::{Agents, accounts::Accounts},
+    config::{Config, Known},
+    forward::Forward,
+    keeper::Keeper,
+    kube::Reviewer,
+    listen::Listeners,
+    metrics::Metrics,
+    readiness::Readiness,
+    serve::Manner,
 };
 
 /// How long reports are still taken after the probe has said that no more should be sent here.
@@ -59,8 +66,12 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     let readiness = Readiness::new(keeper.clone(), serving.clone(), Listeners::COUNT);
     let access = config.access;
     let pass_on = receive::PassOn { forward: forward.clone(), progress: config.forward_progress };
-    let guard = access.agents;
-    let intake = receive::Intake::new(pass_on, metrics.clone(), guard, readiness.clone(), &config.cluster_name).router();
+    let cluster = kube::connect(config.kubernetes).await;
+    let agents = match access.agents {
+        Known::Guard(guard) => Agents::Guard(guard),
+        Known::Accounts(rules) => Agents::Accounts(Arc::new(Accounts::new(rules, cluster.clone().map(Reviewer::new)))),
+    };
+    let intake = receive::Intake::new(pass_on, metrics.clone(), agents, readiness.clone(), &config.cluster_name).router();
     let site = http::site(keeper.view().clone(), metrics.clone(), access.readers, readiness.clone());
     let for_readers = Manner { identity: access.http_tls, age: None };
     let for_agents = Manner { identity: access.otlp_tls, age: Some(config.otlp_connection_age) };
@@ -79,7 +90,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
             }
         });
     }
-    takers.spawn(watch_pods(config.kubernetes, config.watch_namespaces, keeper.clone(), intake_stop.wait()));
+    takers.spawn(kube::run(cluster, config.watch_namespaces, keeper.clone(), intake_stop.wait()));
     shutdown.await;
     readiness.leave();
     tokio::time::sleep(LEAVING).await;

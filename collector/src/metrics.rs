@@ -156,6 +156,7 @@ impl Metrics {
         grow(&inner.evicted, "capacity", now.evicted_capacity, before.evicted_capacity);
         grow(&inner.refused, "stale", now.refused_stale, before.refused_stale);
         grow(&inner.refused, "final", now.refused_final, before.refused_final);
+        grow(&inner.refused, "foreign", now.refused_foreign, before.refused_foreign);
         grow(&inner.refused, "capacity", now.refused_capacity, before.refused_capacity);
     }
 

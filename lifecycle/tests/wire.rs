@@ -9,4 +9,5 @@ mod wire {
     mod round_trip;
     mod sample;
     mod trace;
+    mod whose;
 }

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::{ConfigError, Switch};
 use crate::{
-    auth::Guard,
+    auth::{Guard, accounts::Rules},
     listen::Address,
     tls::{Identity, TlsFiles},
 };
@@ -35,6 +35,14 @@ pub(super) struct AccessArguments {
     /// File with tokens that agents may show, one a line; read again when it changes
     #[arg(long, env = "PULLTRACE_AGENT_TOKEN_FILE")]
     agent_token_file: Option<PathBuf>,
+
+    /// Service accounts that may report, as NAMESPACE/NAME, separated by commas
+    #[arg(long, env = "PULLTRACE_AGENT_ACCOUNTS", value_delimiter = ',', value_name = "NAMESPACE/NAME", value_parser = account)]
+    agent_accounts: Vec<String>,
+
+    /// Whom the tokens of service accounts must be meant for
+    #[arg(long, env = "PULLTRACE_AGENT_AUDIENCE", default_value = "pulltrace")]
+    agent_audience: String,
 
     /// File with the certificate to show on the ports of OTLP, PEM; read again when it changes
     #[arg(long, env = "PULLTRACE_TLS_CERT", requires = "tls_key")]
@@ -66,6 +74,17 @@ pub(super) struct AccessArguments {
 enum Auth {
     None,
     Token,
+    #[value(name = "serviceaccount")]
+    ServiceAccount,
+}
+
+/// How agents are known.
+#[derive(Clone, Debug)]
+pub(crate) enum Known {
+    /// By what is given to us.
+    Guard(Guard),
+    /// By their service accounts.
+    Accounts(Rules),
 }
 
 /// What follows from the settings.
@@ -74,7 +93,7 @@ pub(crate) struct Access {
     pub(crate) otlp_grpc_addr: Address,
     pub(crate) otlp_http_addr: Address,
     /// Who may report.
-    pub(crate) agents: Guard,
+    pub(crate) agents: Known,
     /// Who may read.
     pub(crate) readers: Guard,
     /// Who we are to agents.
@@ -102,18 +121,22 @@ impl AccessArguments {
             guard.map_err(|error| wrong("PULLTRACE_AGENT_TOKEN", &error))
         };
         let agents = match self.auth {
-            Some(Auth::None) => Guard::Everyone,
-            None => tokens()?,
+            Some(Auth::None) => Known::Guard(Guard::Everyone),
+            None => Known::Guard(tokens()?),
             Some(Auth::Token) => match tokens()? {
-                guard @ Guard::Token(_) => guard,
+                guard @ Guard::Token(_) => Known::Guard(guard),
                 Guard::Everyone => {
                     return Err(wrong("PULLTRACE_AUTH", &"token needs PULLTRACE_AGENT_TOKEN or PULLTRACE_AGENT_TOKEN_FILE"));
                 }
             },
+            Some(Auth::ServiceAccount) if self.agent_accounts.is_empty() => {
+                return Err(wrong("PULLTRACE_AUTH", &"serviceaccount needs PULLTRACE_AGENT_ACCOUNTS"));
+            }
+            Some(Auth::ServiceAccount) => Known::Accounts(Rules { audience: self.agent_audience, accounts: self.agent_accounts }),
         };
         let readers = Guard::new(self.read_token.as_deref(), self.read_token_file.as_deref());
         let readers = readers.map_err(|error| wrong("PULLTRACE_READ_TOKEN", &error))?;
-        let authenticated = mutual || matches!(agents, Guard::Token(_));
+        let authenticated = mutual || !matches!(agents, Known::Guard(Guard::Everyone));
         let address = |given: Option<Address>, port, variable| match given {
             None => Ok(if authenticated { Address::everywhere(port) } else { Address::here(port) }),
             Some(given) if !authenticated && self.auth.is_none() && !given.0.ip().is_loopback() => Err(wrong(
@@ -136,6 +159,13 @@ impl AccessArguments {
     }
 }
 
+/// Reads `NAMESPACE/NAME`.
+fn account(text: &str) -> Result<String, &'static str> {
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
+    let named = text.trim().split_once('/').filter(|(namespace, name)| is_name(namespace) && is_name(name));
+    named.map(|_| text.trim().to_owned()).ok_or("the namespace and name of a service account, such as monitoring/pulltrace-agent")
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Config;
@@ -147,10 +177,10 @@ mod tests {
 
     #[test]
     fn only_authenticated_agents_are_listened_to_from_afar_unless_none_is_said() {
-        let here = ("127.0.0.1:4317".to_owned(), "Everyone".to_owned());
+        let here = ("127.0.0.1:4317".to_owned(), "Guard(Everyone)".to_owned());
         assert_eq!(read(&[]), Ok(here.clone()));
         assert_eq!(read(&["--auth", "none"]), Ok(here));
-        let known = ("0.0.0.0:4317".to_owned(), "Token(Tokens(..))".to_owned());
+        let known = ("0.0.0.0:4317".to_owned(), "Guard(Token(Tokens(..)))".to_owned());
         assert_eq!(read(&["--agent-token", "secret"]), Ok(known.clone()));
         assert_eq!(read(&["--agent-token", "secret", "--auth", "token"]), Ok(known));
         assert!(
@@ -159,14 +189,23 @@ mod tests {
                 .starts_with("PULLTRACE_OTLP_GRPC_ADDR: 0.0.0.0:4317 can be reached")
         );
         let said = read(&["--otlp-grpc-addr", ":4317", "--auth", "none", "--agent-token", "secret"]);
-        assert_eq!(said, Ok(("0.0.0.0:4317".to_owned(), "Everyone".to_owned())));
+        assert_eq!(said, Ok(("0.0.0.0:4317".to_owned(), "Guard(Everyone)".to_owned())));
+        let (address, agents) = read(&["--auth", "serviceaccount", "--agent-accounts", "a/b, c/d"]).unwrap();
+        assert_eq!(address, "0.0.0.0:4317");
+        assert_eq!(agents, r#"Accounts(Rules { audience: "pulltrace", accounts: ["a/b", "c/d"] })"#);
     }
 
     #[test]
     fn what_does_not_go_together_is_one_sentence() {
         for (arguments, says) in [
             (&["--auth", "token"][..], "PULLTRACE_AUTH: token needs"),
-            (&["--auth", "maybe"], "PULLTRACE_AUTH (--auth): \"maybe\" is not allowed; it must be none, token"),
+            (&["--auth", "maybe"], "PULLTRACE_AUTH (--auth): \"maybe\" is not allowed; it must be none, token, serviceaccount"),
+            (&["--auth", "serviceaccount"], "PULLTRACE_AUTH: serviceaccount needs PULLTRACE_AGENT_ACCOUNTS"),
+            (&["--agent-accounts", "agent"], "PULLTRACE_AGENT_ACCOUNTS (--agent-accounts): \"agent\" is not allowed; it must be"),
+            (
+                &["--auth", "serviceaccount", "--agent-accounts", "a/b", "--kubernetes", "off"],
+                "PULLTRACE_AUTH: serviceaccount needs PULLTRACE_KUBERNETES",
+            ),
             (&["--http-tls", "on"], "PULLTRACE_HTTP_TLS: on needs"),
             (&["--tls-cert", "/none", "--tls-key", "/none"], "PULLTRACE_TLS_CERT: \"/none\" cannot be read"),
             (&["--agent-token-file", "/none"], "PULLTRACE_AGENT_TOKEN: \"/none\" cannot be read"),

@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 
 use crate::{
-    auth::{Denied, Guard},
+    auth::{Denied, Grade, Guard},
     keeper::View,
     metrics::{Metrics, exposition},
     readiness::Readiness,
@@ -114,7 +114,14 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, code, message) = match self {
             Self::BadRequest(message) => (StatusCode::BAD_REQUEST, "bad_request", message),
-            Self::Denied(denied) => (StatusCode::UNAUTHORIZED, "unauthorized", denied.to_string()),
+            Self::Denied(denied) => {
+                let (status, code) = match denied.grade() {
+                    Grade::Unknown => (StatusCode::UNAUTHORIZED, "unauthorized"),
+                    Grade::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+                    Grade::Later => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+                };
+                (status, code, denied.to_string())
+            }
             Self::NotFound(message) => (StatusCode::NOT_FOUND, "not_found", message),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET is answered here".to_owned()),
             Self::TooManyReaders => {

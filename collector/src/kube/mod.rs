@@ -4,6 +4,7 @@
 //! far as they are known. Every break, also an expired place in the stream (410), leads to a new list after a short jittered pause. It
 //! keeps no objects: each is reduced by [`translate`] and forgotten. What pods have to do with pulls is the business of `lifecycle::board`.
 
+mod review;
 #[cfg(test)]
 mod tests;
 mod translate;
@@ -20,6 +21,7 @@ use lifecycle::board::{Input, Sighting};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
+pub(crate) use self::review::{Reviewed, Reviewer};
 use crate::{config::Kubernetes, keeper::Keeper};
 
 /// Objects of one page of a list.
@@ -36,8 +38,8 @@ const FORBIDDEN_PAUSE: Duration = Duration::from_secs(60);
 const READ_TIMEOUT: Duration = Duration::from_secs(310);
 
 /// Watches until `stop` ends, if there is a cluster to watch.
-pub(crate) async fn run(mode: Kubernetes, namespaces: Vec<String>, keeper: Keeper, stop: impl Future<Output = ()>) {
-    let Some(client) = connect(mode).await else { return };
+pub(crate) async fn run(client: Option<Client>, namespaces: Vec<String>, keeper: Keeper, stop: impl Future<Output = ()>) {
+    let Some(client) = client else { return };
     tokio::select! {
         () = watch(client, &namespaces, &keeper) => {}
         () = stop => {}
@@ -45,7 +47,7 @@ pub(crate) async fn run(mode: Kubernetes, namespaces: Vec<String>, keeper: Keepe
 }
 
 /// A client by the rules of `kubectl`: the kubeconfig, else the pod's service account.
-async fn connect(mode: Kubernetes) -> Option<Client> {
+pub(crate) async fn connect(mode: Kubernetes) -> Option<Client> {
     if mode == Kubernetes::Off {
         return None;
     }

@@ -19,6 +19,8 @@ use tokio::sync::broadcast;
 use super::*;
 use crate::metrics::Metrics;
 
+mod accounts;
+
 /// Whatever is waited for must happen within this time.
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -31,6 +33,9 @@ struct Cluster {
     failing: BTreeMap<&'static str, u16>,
     /// Lines of watches: the resource and the line; an empty line ends the watch.
     lines: broadcast::Sender<(&'static str, String)>,
+    /// What reviews of tokens say.
+    tokens: BTreeMap<String, Value>,
+    /// Method and path of every call.
     asked: Vec<String>,
 }
 
@@ -40,7 +45,8 @@ struct Api(Arc<Mutex<Cluster>>);
 impl Api {
     fn new() -> Self {
         let lines = broadcast::channel(64).0;
-        Self(Arc::new(Mutex::new(Cluster { objects: BTreeMap::new(), failing: BTreeMap::new(), lines, asked: Vec::new() })))
+        let (objects, failing, tokens) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self(Arc::new(Mutex::new(Cluster { objects, failing, lines, tokens, asked: Vec::new() })))
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Cluster) -> T) -> T {
@@ -50,24 +56,33 @@ impl Api {
     fn client(&self) -> Client {
         let api = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
-            let answer = api.answer(&request);
-            async move { Ok::<_, Infallible>(answer) }
+            let api = api.clone();
+            async move { Ok::<_, Infallible>(api.answer(request).await) }
         });
         Client::new(service, "default")
     }
 
-    fn answer(&self, request: &Request<Body>) -> Answer {
-        let path = request.uri().path_and_query().unwrap().as_str().to_owned();
-        let resource = ["pods", "events", "nodes"].into_iter().find(|r| request.uri().path().ends_with(r)).unwrap();
+    async fn answer(&self, request: Request<Body>) -> Answer {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path_and_query().unwrap().as_str().to_owned();
+        let resources = ["pods", "events", "nodes", "tokenreviews"];
+        let resource = resources.into_iter().find(|r| head.uri.path().ends_with(r)).unwrap();
+        let body = body.collect().await.unwrap().to_bytes();
         self.with(|cluster| {
             let is_watch = path.contains("watch=true");
-            cluster.asked.push(path);
+            cluster.asked.push(format!("{} {path}", head.method));
             if let Some(code) = cluster.failing.get(resource) {
                 return whole(*code, &failure(*code));
             }
             if is_watch {
                 let lines = tokio_lines(cluster.lines.subscribe(), resource);
                 return Response::new(StreamBody::new(lines).boxed_unsync());
+            }
+            if resource == "tokenreviews" {
+                let mut review: Value = serde_json::from_slice(&body).unwrap();
+                let token = review["spec"]["token"].as_str().unwrap();
+                review["status"] = cluster.tokens.get(token).cloned().unwrap_or(json!({ "error": "invalid bearer token" }));
+                return whole(201, &review);
             }
             let items = cluster.objects.get(resource).cloned().unwrap_or_default();
             whole(200, &json!({ "apiVersion": "v1", "kind": "List", "metadata": { "resourceVersion": "1" }, "items": items }))

@@ -80,7 +80,7 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
 
 async fn take(intake: &Intake, signal: Signal, request: Request<Body>) -> Result<Vec<u8>, Refusal> {
     let (head, body) = request.into_parts();
-    intake.guard.admit(&head.headers)?;
+    let speaker = intake.agents.admit(&head.headers).await?;
     let word = head.headers.get("grpc-encoding").map_or(&b""[..], HeaderValue::as_bytes);
     let compression = Compression::read(word).ok_or_else(|| Refusal::encoding(word))?;
     let mut held = intake.budget.read(body, HEAD + MAX_REQUEST).await?;
@@ -90,7 +90,7 @@ async fn take(intake: &Intake, signal: Signal, request: Request<Body>) -> Result
     }
     held.bytes = message;
     let plain = if compressed { intake.budget.inflate(held, compression)? } else { held };
-    let taken = intake.take(signal, Encoding::Protobuf, plain.bytes.clone())?;
+    let taken = intake.take(&speaker, signal, Encoding::Protobuf, plain.bytes.clone())?;
     Ok(wire::response(taken.rejected, &taken.message))
 }
 
@@ -121,7 +121,7 @@ fn answer(message: &[u8]) -> Response {
 
 fn refuse(refusal: &Refusal) -> Response {
     let code = refusal.code();
-    let retry_after = matches!(refusal, Refusal::Busy).then_some(COME_BACK);
+    let retry_after = (code == Code::Unavailable).then_some(COME_BACK);
     let details = wire::Status { code: code.into(), message: refusal.to_string(), retry_after };
     let mut response = Status::with_details(code, refusal.to_string(), details.encode().into()).into_http();
     if code == Code::Unimplemented {

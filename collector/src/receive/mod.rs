@@ -24,7 +24,7 @@ use tonic::Code;
 
 use self::body::{Budget, MAX_REQUEST, REQUEST_TIMEOUT};
 use crate::{
-    auth::{Denied, Guard},
+    auth::{Agents, Denied, Grade, Speaker},
     forward::Forward,
     metrics::Metrics,
     readiness::Readiness,
@@ -40,7 +40,7 @@ const MAX_WORD: usize = 64;
 pub(crate) struct Intake {
     readiness: Readiness,
     pass_on: PassOn,
-    guard: Guard,
+    agents: Agents,
     metrics: Metrics,
     cluster: Arc<str>,
     budget: Budget,
@@ -75,6 +75,9 @@ enum Refusal {
     /// Not one of those who may report.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// All that it says is about nodes for which its sender may not speak.
+    #[error("refused as a whole: {0}")]
+    ForeignNode(String),
     /// To be sent again later.
     #[error("the collector is busy; send the request again")]
     Busy,
@@ -103,7 +106,12 @@ impl Refusal {
 
     const fn code(&self) -> Code {
         match self {
-            Self::Denied(_) => Code::Unauthenticated,
+            Self::Denied(denied) => match denied.grade() {
+                Grade::Unknown => Code::Unauthenticated,
+                Grade::Forbidden => Code::PermissionDenied,
+                Grade::Later => Code::Unavailable,
+            },
+            Self::ForeignNode(_) => Code::PermissionDenied,
             Self::Busy => Code::Unavailable,
             Self::Malformed(_) | Self::Unreadable(_) => Code::InvalidArgument,
             Self::TooLarge => Code::ResourceExhausted,
@@ -115,6 +123,7 @@ impl Refusal {
     const fn as_str(&self) -> &'static str {
         match self {
             Self::Denied(denied) => denied.as_str(),
+            Self::ForeignNode(_) => "foreign_node",
             Self::Busy => "busy",
             Self::Malformed(_) => "malformed",
             Self::TooLarge => "too_large",
@@ -126,10 +135,10 @@ impl Refusal {
 }
 
 impl Intake {
-    /// Takes requests of those whom `guard` admits, tells reports to the keeper and passes requests on. Nodes that say no cluster are of
+    /// Takes requests of those whom `agents` admits, tells reports to the keeper and passes requests on. Nodes that say no cluster are of
     /// `cluster`.
-    pub(crate) fn new(pass_on: PassOn, metrics: Metrics, guard: Guard, readiness: Readiness, cluster: &str) -> Self {
-        Self { readiness, pass_on, guard, metrics, cluster: cluster.into(), budget: Budget::new() }
+    pub(crate) fn new(pass_on: PassOn, metrics: Metrics, agents: Agents, readiness: Readiness, cluster: &str) -> Self {
+        Self { readiness, pass_on, agents, metrics, cluster: cluster.into(), budget: Budget::new() }
     }
 
     /// Everything that answers OTLP, over gRPC and HTTP.
@@ -149,14 +158,20 @@ impl Intake {
         self.readiness.problem().is_none()
     }
 
-    /// Reads a request, tells the keeper, passes it on. Nothing is done if the keeper has no room for it.
-    fn take(&self, signal: Signal, encoding: Encoding, body: Bytes) -> Result<Taken, Refusal> {
+    /// Reads a request, tells the keeper, passes it on. Nothing is done if the keeper has no room for it. What is not the speaker's to say is
+    /// left out; if that is all, the request is refused.
+    fn take(&self, speaker: &Speaker, signal: Signal, encoding: Encoding, body: Bytes) -> Result<Taken, Refusal> {
         let room = self.readiness.keeper().reserve().ok_or(Refusal::Busy)?;
         let body = match encoding {
             Encoding::Protobuf => body,
             Encoding::Json => Bytes::from(wire::transcode_json(signal, &body)?),
         };
-        let decoded = wire::decode(signal, &body)?;
+        let (body, foreign) = own(speaker, signal, body)?;
+        let mut decoded = wire::decode(signal, &body)?;
+        decoded.rejected.add_foreign(foreign);
+        if foreign > 0 && decoded.accepted == 0 {
+            return Err(Refusal::ForeignNode(decoded.rejected.message()));
+        }
         self.metrics.received(decoded.accepted, decoded.reports.len(), &decoded.rejected);
         let inputs: Vec<_> = decoded.reports.into_iter().map(|said| self.input(said)).collect();
         if !inputs.is_empty() {
@@ -201,6 +216,17 @@ impl Intake {
     }
 }
 
+/// What of a request is its speaker's to say, and how much is not.
+fn own(speaker: &Speaker, signal: Signal, body: Bytes) -> Result<(Bytes, u64), DecodeError> {
+    let Speaker::Of(node) = speaker else { return Ok((body, 0)) };
+    let own = wire::only_of(signal, &body, node)?;
+    let (left, taken_out) = match own.request {
+        Cow::Borrowed(_) => (None, own.taken_out),
+        Cow::Owned(left) => (Some(Bytes::from(left)), own.taken_out),
+    };
+    Ok((left.unwrap_or(body), taken_out))
+}
+
 fn content_type(headers: &HeaderMap) -> &str {
     headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
@@ -212,7 +238,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::keeper::Keeper;
+    use crate::{auth::Guard, keeper::Keeper};
 
     /// Asks a receiver whose keeper takes nothing.
     async fn ask_busy(path: &str, content_type: &str, body: &'static [u8]) -> Response {
@@ -221,8 +247,8 @@ mod tests {
         while keeper.is_alive() {
             tokio::task::yield_now().await;
         }
-        let router =
-            Intake::new(PassOn::default(), metrics, Guard::Everyone, Readiness::new(keeper, Arc::default(), 0), "").router();
+        let everyone = Agents::Guard(Guard::Everyone);
+        let router = Intake::new(PassOn::default(), metrics, everyone, Readiness::new(keeper, Arc::default(), 0), "").router();
         let request = Request::post(path).header("content-type", content_type).body(Body::from(body)).unwrap();
         router.oneshot(request).await.unwrap()
     }

@@ -14,6 +14,7 @@ use super::{
     body::{Compression, MAX_REQUEST},
     content_type, grpc,
 };
+use crate::auth::Grade;
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -54,11 +55,11 @@ pub(super) async fn unknown(request: Request<Body>) -> Response {
 
 async fn take(intake: &Intake, signal: Signal, encoding: Encoding, request: Request<Body>) -> Result<Bytes, Refusal> {
     let (head, body) = request.into_parts();
-    intake.guard.admit(&head.headers)?;
+    let speaker = intake.agents.admit(&head.headers).await?;
     let compression = compression(&head.headers)?;
     let held = intake.budget.read(body, MAX_REQUEST).await?;
     let plain = intake.budget.inflate(held, compression)?;
-    let taken = intake.take(signal, encoding, plain.bytes.clone())?;
+    let taken = intake.take(&speaker, signal, encoding, plain.bytes.clone())?;
     Ok(match encoding {
         Encoding::Protobuf => wire::response(taken.rejected, &taken.message).into(),
         Encoding::Json => wire::response_json(signal, taken.rejected, &taken.message).into(),
@@ -81,7 +82,12 @@ fn encoding(headers: &HeaderMap) -> Option<Encoding> {
 
 fn refuse(refusal: &Refusal, encoding: Encoding) -> Response {
     let status = match refusal {
-        Refusal::Denied(_) => StatusCode::UNAUTHORIZED,
+        Refusal::Denied(denied) => match denied.grade() {
+            Grade::Unknown => StatusCode::UNAUTHORIZED,
+            Grade::Forbidden => StatusCode::FORBIDDEN,
+            Grade::Later => StatusCode::SERVICE_UNAVAILABLE,
+        },
+        Refusal::ForeignNode(_) => StatusCode::FORBIDDEN,
         Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Refusal::Malformed(_) | Refusal::Unreadable(_) => StatusCode::BAD_REQUEST,
@@ -89,15 +95,20 @@ fn refuse(refusal: &Refusal, encoding: Encoding) -> Response {
         Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
     };
     let mut response = error(status, refusal.code(), refusal.to_string(), encoding);
-    let headers = response.headers_mut();
-    match refusal {
-        Refusal::Denied(_) => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-        Refusal::Busy => headers.insert(header::RETRY_AFTER, HeaderValue::from(COME_BACK.as_secs())),
-        Refusal::Encoding(_) => headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd")),
+    let come_back = || (header::RETRY_AFTER, HeaderValue::from(COME_BACK.as_secs()));
+    let header = match refusal {
+        Refusal::Denied(denied) => match denied.grade() {
+            Grade::Unknown => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Grade::Forbidden => None,
+            Grade::Later => Some(come_back()),
+        },
+        Refusal::Busy => Some(come_back()),
+        Refusal::Encoding(_) => Some((header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"))),
         // The rest of the body is not worth waiting for.
-        Refusal::TooSlow => headers.insert(header::CONNECTION, HeaderValue::from_static("close")),
-        Refusal::Malformed(_) | Refusal::Unreadable(_) | Refusal::TooLarge => None,
+        Refusal::TooSlow => Some((header::CONNECTION, HeaderValue::from_static("close"))),
+        Refusal::ForeignNode(_) | Refusal::Malformed(_) | Refusal::Unreadable(_) | Refusal::TooLarge => None,
     };
+    response.headers_mut().extend(header);
     response
 }
 

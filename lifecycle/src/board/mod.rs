@@ -101,6 +101,8 @@ pub struct Counts {
     pub refused_stale: u64,
     /// Reports about a pull whose outcome is final.
     pub refused_final: u64,
+    /// Reports about a pull of another node.
+    pub refused_foreign: u64,
     /// Reports about new pulls or nodes for which no memory was left.
     pub refused_capacity: u64,
     /// Pulls that were forgotten because their history was over.
@@ -236,7 +238,9 @@ impl Board {
             return;
         }
         let known = self.pulls.get(&id);
-        if known.is_some_and(|entry| entry.pull.sequence >= report.pull.sequence) {
+        if known.is_some_and(|entry| entry.node.name != report.node.name) {
+            self.counts.refused_foreign += 1;
+        } else if known.is_some_and(|entry| entry.pull.sequence >= report.pull.sequence) {
             self.counts.refused_stale += 1;
         } else if known.is_some_and(Entry::is_final) {
             self.counts.refused_final += 1;

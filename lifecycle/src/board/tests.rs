@@ -164,6 +164,15 @@ fn the_highest_sequence_wins_and_the_rest_is_counted() {
 }
 
 #[test]
+fn a_pull_of_one_node_is_not_changed_by_another() {
+    let mut board = Board::default();
+    tell(&mut board, report(5, 700), 5);
+    let Report { pull, .. } = report(6, 900);
+    assert_eq!(tell(&mut board, Report { node: node("another"), pull }, 6), []);
+    assert_eq!((the_only(&board).downloaded_bytes, board.counts().refused_foreign), (700, 1));
+}
+
+#[test]
 fn an_outcome_is_final_unless_it_is_lost() {
     let failure = Failure { class: ErrorClass::Dns, message: "no such host".into() };
     for outcome in [Outcome::Ready, Outcome::Canceled, Outcome::Failed(failure)] {

@@ -162,24 +162,30 @@ fn check_span(span: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `ExportMetricsServiceRequest`: resource_metrics = 1; `ResourceMetrics`: scope_metrics = 2; `ScopeMetrics`: metrics = 2; `Metric`: gauge = 5,
-/// sum = 7, histogram = 9, exponential_histogram = 10, summary = 11; each of them: data_points = 1.
+/// `ExportMetricsServiceRequest`: resource_metrics = 1; `ResourceMetrics`: scope_metrics = 2; `ScopeMetrics`: metrics = 2.
 fn metrics(request: &[u8], decoded: &mut Decoded) -> Result<(), Malformed> {
     for resource_metrics in repeated(request, 1) {
         for scope_metrics in repeated(resource_metrics?, 2) {
             for metric in repeated(scope_metrics?, 2) {
-                for field in fields(metric?) {
-                    if let (5 | 7 | 9 | 10 | 11, Value::Bytes(data)) = field? {
-                        for point in repeated(data, 1) {
-                            point?;
-                            decoded.count(Ok(()));
-                        }
-                    }
-                }
+                decoded.accepted += points(metric?)?;
             }
         }
     }
     Ok(())
+}
+
+/// The data points of a `Metric`: gauge = 5, sum = 7, histogram = 9, exponential_histogram = 10, summary = 11; each of them: data_points = 1.
+pub(super) fn points(metric: &[u8]) -> Result<u64, Malformed> {
+    let mut found = 0;
+    for field in fields(metric) {
+        if let (5 | 7 | 9 | 10 | 11, Value::Bytes(data)) = field? {
+            for point in repeated(data, 1) {
+                point?;
+                found += 1;
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn is_id(bytes: &[u8], length: usize) -> bool {

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use thiserror::Error;
 
 use super::Signal;
+use crate::names;
 
 /// Why one record, span or report was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,11 +37,13 @@ pub enum Reason {
     TooLong,
     /// More reports than [`MAX_REPORTS`](super::MAX_REPORTS), or attributes than [`MAX_ATTRIBUTES`](super::MAX_ATTRIBUTES).
     TooMany,
+    /// It speaks for another node than its sender may.
+    ForeignNode,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Malformed,
         Self::Missing,
         Self::WrongType,
@@ -54,6 +57,7 @@ impl Reason {
         Self::TooManyLayers,
         Self::TooLong,
         Self::TooMany,
+        Self::ForeignNode,
     ];
 
     /// The word for labels.
@@ -72,6 +76,7 @@ impl Reason {
             Self::TooManyLayers => "too_many_layers",
             Self::TooLong => "too_long",
             Self::TooMany => "too_many",
+            Self::ForeignNode => "foreign_node",
         }
     }
 }
@@ -99,8 +104,19 @@ impl Rejected {
         self.first.map(|refusal| refusal.to_string()).unwrap_or_default()
     }
 
+    /// Adds what [`only_of`](super::only_of) took out of the request.
+    pub fn add_foreign(&mut self, taken_out: u64) {
+        if taken_out > 0 {
+            self.add_many(Refusal::new(Reason::ForeignNode, names::NODE_NAME), taken_out);
+        }
+    }
+
     pub(super) fn add(&mut self, refusal: Refusal) {
-        *self.counts.entry(refusal.reason).or_default() += 1;
+        self.add_many(refusal, 1);
+    }
+
+    fn add_many(&mut self, refusal: Refusal, count: u64) {
+        *self.counts.entry(refusal.reason).or_default() += count;
         self.first.get_or_insert(refusal);
     }
 }
@@ -134,6 +150,7 @@ impl fmt::Display for Refusal {
             Reason::TooManyLayers => "lists too many layers",
             Reason::TooLong => "is too long",
             Reason::TooMany => "are too many",
+            Reason::ForeignNode => "is another node than the one that the sender may speak for",
         };
         write!(f, "{} {complaint}", self.subject)
     }

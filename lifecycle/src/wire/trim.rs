@@ -41,7 +41,7 @@ fn is_progress(record: &[u8]) -> Result<bool, Malformed> {
 }
 
 /// Nothing, if something was taken out and no element of the list is left.
-fn unless_emptied(message: Cow<'_, [u8]>, list: u32) -> Result<Option<Cow<'_, [u8]>>, Malformed> {
+pub(super) fn unless_emptied(message: Cow<'_, [u8]>, list: u32) -> Result<Option<Cow<'_, [u8]>>, Malformed> {
     let emptied = matches!(message, Cow::Owned(_)) && repeated(&message, list).next().is_none();
     Ok((!emptied).then_some(message))
 }

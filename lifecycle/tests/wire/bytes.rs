@@ -10,6 +10,7 @@ fn read_every_way(bytes: &[u8]) {
         drop(wire::decode(signal, bytes));
         drop(wire::decode_json(signal, bytes));
         drop(wire::to_json(signal, bytes));
+        drop(wire::only_of(signal, bytes, &node().name));
     }
     drop(wire::without_progress(bytes));
     drop(wire::parse_response(bytes));
