@@ -11,13 +11,14 @@ use std::{
 };
 
 use lifecycle::{
-    board::{Board, ChangeKind, Input, Limits},
+    board::{Board, ChangeKind, Input, Limits, WaitOver},
     pull::PullId,
     time::{Anchor, Timestamp},
+    wire::{self, ImageWait, Signal},
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::{metrics::Metrics, snapshot::Snapshot};
+use crate::{forward::Forward, metrics::Metrics, snapshot::Snapshot};
 
 /// Requests that may wait for the keeper. When they are so many, receivers answer that they are busy.
 pub(crate) const MAILBOX: usize = 256;
@@ -41,8 +42,20 @@ pub(crate) struct View {
 }
 
 impl Keeper {
-    /// Starts the task. When `stop` ends it takes nothing more, finishes what it has taken, and ends, and with it every view.
+    /// As [`Self::start_telling`], and telling nobody.
+    #[cfg(test)]
     pub(crate) fn start(limits: Limits, epoch: u64, metrics: Metrics, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self::start_telling(Forward::default(), limits, epoch, metrics, stop)
+    }
+
+    /// Starts the task, which adds the waits of containers to what is forwarded. When `stop` ends it takes nothing more, finishes what it has taken, and ends, and with it every view.
+    pub(crate) fn start_telling(
+        forward: Forward,
+        limits: Limits,
+        epoch: u64,
+        metrics: Metrics,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let (snapshots, view) = watch::channel(Arc::new(Snapshot::new(epoch)));
         let (urgent, urgent_view) = watch::channel(0);
@@ -51,6 +64,7 @@ impl Keeper {
             snapshot: Snapshot::new(epoch),
             clock: Clock::start(),
             metrics,
+            forward,
             nodes_heard: false,
             nodes_made_at: Timestamp::EPOCH,
             snapshots,
@@ -105,6 +119,7 @@ struct Task {
     snapshot: Snapshot,
     clock: Clock,
     metrics: Metrics,
+    forward: Forward,
     /// Whether something was heard of nodes since their list was made.
     nodes_heard: bool,
     nodes_made_at: Timestamp,
@@ -140,13 +155,13 @@ impl Task {
             self.nodes_heard |= !matches!(input, Input::Sighting(_));
             self.board.observe(input, now);
             self.take_changes(&mut touched);
-            self.take_waits();
         }
         if self.board.next_deadline().is_some_and(|at| at <= now) {
             self.board.tick(now);
             self.nodes_heard = true;
             self.take_changes(&mut touched);
         }
+        self.take_waits();
         self.publish(now, &touched);
     }
 
@@ -165,11 +180,19 @@ impl Task {
         }
     }
 
-    /// Takes the waits that are over and counts them.
+    /// Takes the waits that are over, counts them, and adds them to the traces of their pulls.
     fn take_waits(&mut self) {
-        while let Some((wait, _)) = self.board.poll_wait() {
-            self.metrics.pod_waited(wait.until.since(wait.from));
+        let mut spans = Vec::new();
+        while let Some((wait, pull)) = self.board.poll_wait() {
+            if wait.failure.is_none() {
+                self.metrics.pod_waited(wait.until.since(wait.from));
+            }
+            let teller = pull.and_then(|pull| Some((pull, self.board.teller(pull)?)));
+            if let Some((pull, (node, has_root))) = teller.filter(|_| !self.forward.is_empty()) {
+                spans.extend(wire::encode::image_waits(node, env!("CARGO_PKG_VERSION"), [said(&wait, pull, has_root)]));
+            }
         }
+        self.forward.offer(Signal::Traces, &spans.into());
     }
 
     fn publish(&mut self, now: Timestamp, touched: &[PullId]) {
@@ -210,6 +233,22 @@ impl Task {
 
     fn nodes_deadline(&self) -> Option<Timestamp> {
         self.nodes_heard.then(|| self.nodes_made_at + NODES_EVERY)
+    }
+}
+
+fn said(wait: &WaitOver, pull: PullId, has_root: bool) -> ImageWait<'_> {
+    ImageWait {
+        pull,
+        has_root,
+        namespace: &wait.pod.namespace,
+        pod: &wait.pod.name,
+        uid: &wait.uid,
+        container: &wait.container,
+        workload: wait.workload.as_ref().map(|workload| (&*workload.kind, &*workload.name)),
+        image: wait.image.as_ref(),
+        from: wait.asked,
+        until: wait.until,
+        failure: wait.failure.as_ref(),
     }
 }
 

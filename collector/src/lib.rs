@@ -60,8 +60,8 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     let epoch = RandomState::new().hash_one(());
     let metrics = Metrics::new(&config.registry_labels);
     let limits = Limits { history: config.history_ttl, ..Limits::default() };
-    let keeper = Keeper::start(limits, epoch, metrics.clone(), site_stop.wait());
     let forward = Forward::start(config.forward_endpoints, &metrics);
+    let keeper = Keeper::start_telling(forward.clone(), limits, epoch, metrics.clone(), site_stop.wait());
     let serving = Arc::new(AtomicUsize::new(0));
     let readiness = Readiness::new(keeper.clone(), serving.clone(), Listeners::COUNT);
     let access = config.access;

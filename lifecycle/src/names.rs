@@ -125,6 +125,7 @@ vocabulary! {
     SPAN_UNPACK = Span "unpack layer" "" [] "From the start of unpacking a layer to its snapshot's commit.";
     SPAN_WAIT_LAYER = Span "wait for layer" "" [] "A stretch in which the pull waited for a layer that another one brings or unpacks.";
     SPAN_WAIT_SLOT = Span "wait for download slot" "" [] "A stretch in which all of containerd's download slots were used by others.";
+    SPAN_WAIT_IMAGE = Span "wait for image" "" [] "A container's wait for this pull, from the kubelet's asking for the image to its being here or not to be had; added by the collector, one for each.";
     SPAN_STALL = Span "stalled download" "" [] "A stretch in which no byte came, though nothing on the node held it up.";
 
     // attributes of a pull
@@ -170,6 +171,14 @@ vocabulary! {
     CONTAINERD_NAMESPACE = Attribute "pulltrace.containerd.namespace" "string" [] "containerd's namespace: k8s.io, moby, default, ...";
     SNAPSHOTTER = Attribute "pulltrace.snapshotter.name" "string" [] "Snapshotter that unpacks the layers.";
     TIMING_SOURCE = Attribute "pulltrace.timing.source" "string" [] "event, record, poll or inferred: how exactly a time is known.";
+
+    // attributes of the wait of a container
+    NAMESPACE_NAME = Attribute "k8s.namespace.name" "string" [] "Namespace of the pod that waits.";
+    POD_NAME = Attribute "k8s.pod.name" "string" [] "Name of the pod that waits.";
+    POD_UID = Attribute "k8s.pod.uid" "string" [] "Uid of the pod that waits.";
+    CONTAINER_NAME = Attribute "k8s.container.name" "string" [] "Its container that waits, of any kind, or its volume that is an image.";
+    WORKLOAD_KIND = Attribute "pulltrace.workload.kind" "string" [] "Kind of who made the pod: Deployment, Job, ...; absent if nobody did.";
+    WORKLOAD_NAME = Attribute "pulltrace.workload.name" "string" [] "Name of who made the pod.";
 
     // attributes of a layer's spans
     LAYER_COUNT = Attribute "pulltrace.layer.count" "int" [] "Layers of the image.";

@@ -9,5 +9,6 @@ mod wire {
     mod round_trip;
     mod sample;
     mod trace;
+    mod wait;
     mod whose;
 }

@@ -14,6 +14,7 @@ mod relate;
 mod sighting;
 pub mod status;
 mod timing;
+mod waits;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use self::{
     entry::{Entry, Standing},
     pods::Pods,
     status::{NodeStatus, PullStatus},
+    waits::Waits,
 };
 pub use self::{
     classify::classify,
@@ -123,6 +125,7 @@ pub struct Board {
     tally: Tally,
     counts: Counts,
     pods: Pods,
+    waits: Waits,
     /// Pulls that only a kubelet tells of, by node.
     coarse: BTreeMap<NodeName, BTreeSet<PullId>>,
     /// Nodes whose agent gets time to speak, and until when.
@@ -152,6 +155,7 @@ impl Board {
         self.expire(now);
         self.pods.expire(self.limits.history, now);
         self.recheck(now);
+        self.give_up_waits(now);
         while let Some((key, word)) = self.agents.overdue(now) {
             match word {
                 Word::Silent => {
@@ -180,7 +184,7 @@ impl Board {
         let again = (!self.running.is_empty()).then_some(self.say_again_at);
         let pods = self.pods.next_deadline(self.limits.history);
         let recheck = self.recheck.values().min().copied();
-        [expiry, self.agents.next_deadline(), again, pods, recheck].into_iter().flatten().min()
+        [expiry, self.agents.next_deadline(), again, pods, recheck, self.waits.next_deadline()].into_iter().flatten().min()
     }
 
     /// How one pull looks from outside; `None` if it is not in memory.

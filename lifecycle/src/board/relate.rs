@@ -10,7 +10,7 @@ use super::{
     Board, Change, ChangeKind,
     agents::AgentKey,
     entry::{Entry, Standing},
-    pods::{PodStatus, Relation, SLACK, WaitOver, Wish, Wished, is_same_image},
+    pods::{PodStatus, Relation, SLACK, Wish, Wished, is_same_image},
     sighting::{PodKey, Sighting},
 };
 use crate::{
@@ -40,20 +40,6 @@ impl Board {
         self.pods.take_changed()
     }
 
-    /// The wait of a container that is over, and the pull it waited for, if that is in memory.
-    pub fn poll_wait(&mut self) -> Option<(WaitOver, Option<PullId>)> {
-        let over = self.pods.take_over()?;
-        let image = over.image.as_ref();
-        let pulls = self
-            .pulls_on(&over.node)
-            .into_iter()
-            .filter(|pull| image.is_some_and(|image| is_same_image(image, pull)) && pull.started_at <= over.until + SLACK);
-        let pull =
-            pulls.filter(|pull| pull.ending.as_ref().is_none_or(|e| e.at + SLACK >= over.from)).max_by_key(|p| p.started_at);
-        let id = pull.map(|pull| pull.id);
-        Some((over, id))
-    }
-
     /// How a pod looks from outside; `None` if no image of it is waited for, or was lately.
     pub fn pod(&self, key: &PodKey) -> Option<PodStatus> {
         let bare = self.pods.status(key, &[])?;
@@ -81,6 +67,7 @@ impl Board {
         for node in self.pods.observe(sighting, now) {
             self.relate(&node, now);
         }
+        self.take_waits(now);
     }
 
     /// Brings what is known of the pulls of a node up to what is known of its pods.
@@ -103,6 +90,7 @@ impl Board {
             }
         }
         self.pods.touch(node);
+        self.place_waits(node);
     }
 
     /// What the pods add to a pull. What was known of one that has ended stays known.
@@ -126,7 +114,7 @@ impl Board {
     }
 
     /// The pulls of a node that are in memory.
-    fn pulls_on(&self, node: &NodeName) -> Vec<&Pull> {
+    pub(super) fn pulls_on(&self, node: &NodeName) -> Vec<&Pull> {
         let told = self.agents.pulls_on(node).chain(self.coarse.get(node).into_iter().flat_map(|ids| ids.iter().copied()));
         told.filter_map(|id| self.pulls.get(&id).map(|entry| &entry.pull)).collect()
     }

@@ -13,7 +13,7 @@ use super::{
     attribute::{Attributes, cut, resource, scope},
     root_span,
 };
-pub use super::{metric::metrics, span::spans};
+pub use super::{metric::metrics, span::spans, wait::image_waits};
 use crate::{
     names,
     pull::{Ending, Eta, Host, Interval, Layer, MAX_QUEUED_IMAGES, MAX_WAITS, Node, NodeReport, Outcome, Pull, Wait, Waited},

@@ -20,6 +20,7 @@ mod schema;
 mod span;
 mod trim;
 mod view;
+mod wait;
 mod whose;
 
 pub use answer::{PartialSuccess, Status, parse_response, response, response_json};
@@ -28,6 +29,7 @@ pub use decode::{Decoded, Said, decode, decode_json};
 pub use json::{to_json, transcode_json};
 pub use reject::{DecodeError, Reason, Rejected};
 pub use trim::without_progress;
+pub use wait::ImageWait;
 pub use whose::{Own, only_of};
 
 use crate::{names, pull::PullId, pull::SpanId};

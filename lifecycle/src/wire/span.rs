@@ -224,6 +224,6 @@ fn layer_attributes(index: usize, layer: &Layer) -> Attributes {
 }
 
 /// The root has the whole message; on children it is shorter, so that no trace outgrows what receivers take.
-fn error_status(failure: &Failure, longest: usize) -> Status {
+pub(super) fn error_status(failure: &Failure, longest: usize) -> Status {
     Status { code: StatusCode::Error.into(), message: cut(&failure.message, longest).to_owned() }
 }

@@ -34,7 +34,7 @@ const MAX_RUNTIMES: usize = 20_000;
 /// Events have whole seconds, and two clocks of one node are read one after the other: so far apart is still at the same time.
 pub(super) const SLACK: Duration = Duration::from_secs(3);
 
-/// The wait of one container for its image, which is over.
+/// The wait of one container for one attempt to get its image, which is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitOver {
     /// Who waited.
@@ -43,14 +43,20 @@ pub struct WaitOver {
     pub uid: Box<str>,
     /// Which of its containers.
     pub container: Box<str>,
+    /// Who made the pod.
+    pub workload: Option<Workload>,
     /// Where.
     pub node: NodeName,
     /// For which image, if its name can be read.
     pub image: Option<ImageRef>,
     /// When the kubelet first asked for the image.
     pub from: Timestamp,
-    /// When the image was there.
+    /// When it asked last: the attempt that is over.
+    pub asked: Timestamp,
+    /// When the image was there, or was not to be had.
     pub until: Timestamp,
+    /// Why it was not to be had; the kubelet asks again after a pause.
+    pub failure: Option<Failure>,
 }
 
 /// What one node's kubelet is asked for, one line for each container.
@@ -115,8 +121,8 @@ struct Container {
     seen: ContainerSeen,
     image: Option<ImageRef>,
     asking: Asking,
-    /// Whether the end of its wait was told.
-    told: bool,
+    /// The end of its wait that was told last.
+    told: Option<Timestamp>,
 }
 
 impl Pods {
@@ -295,7 +301,11 @@ impl Pods {
         if let Some(node) = &pod.node {
             self.by_node.entry(node.clone()).or_default().insert(key.clone());
             if pod.seen {
-                self.over.extend(pod.containers.iter_mut().filter_map(|container| container.take_over(&key, &pod.uid, node)));
+                self.over.extend(
+                    pod.containers
+                        .iter_mut()
+                        .filter_map(|container| container.take_over(&key, &pod.uid, pod.workload.as_ref(), node)),
+                );
             }
         }
         let is_done = !pod.seen || pod.containers.iter().all(|container| container.stand() == Stand::Present);
@@ -391,15 +401,30 @@ impl Container {
         in_time && is_same_image(image, pull)
     }
 
-    /// The end of its wait, the first time that it is asked for.
-    fn take_over(&mut self, pod: &PodKey, uid: &str, node: &NodeName) -> Option<WaitOver> {
-        let (from, until) = (self.asking.first?, self.asking.pulled?);
-        if self.told || self.stand() != Stand::Present {
+    /// The end of its wait, the first time that it is asked for. Only a later end is another one.
+    fn take_over(&mut self, pod: &PodKey, uid: &str, workload: Option<&Workload>, node: &NodeName) -> Option<WaitOver> {
+        let (from, asked) = (self.asking.first?, self.asking.asked?);
+        let (until, failure) = match self.stand() {
+            Stand::Present => (self.asking.pulled?, None),
+            Stand::Failed => self.asking.failed.clone().map(|(at, failure)| (at, Some(failure)))?,
+            Stand::Unasked | Stand::Pulling => return None,
+        };
+        if self.told.is_some_and(|told| until <= told) {
             return None;
         }
-        self.told = true;
-        let (container, image) = (self.seen.name.clone(), self.image.clone());
-        Some(WaitOver { pod: pod.clone(), uid: uid.into(), container, node: node.clone(), image, from, until: until.max(from) })
+        self.told = Some(until);
+        Some(WaitOver {
+            pod: pod.clone(),
+            uid: uid.into(),
+            container: self.seen.name.clone(),
+            workload: workload.cloned(),
+            node: node.clone(),
+            image: self.image.clone(),
+            from,
+            asked: asked.min(until),
+            until: until.max(from),
+            failure,
+        })
     }
 }
 

@@ -224,6 +224,60 @@ fn a_failure_that_the_runtime_never_shows_is_one_pull_for_each_attempt() {
     assert!(last.summary.contains("(2nd attempt)"), "{}", last.summary);
 }
 
+/// What is told of waits now: container, how long, why in vain, and of which pull.
+fn waits(board: &mut Board) -> Vec<(String, u64, Option<&'static str>, Option<PullId>)> {
+    std::iter::from_fn(|| board.poll_wait())
+        .map(|(over, id)| {
+            let why = over.failure.map(|failure| failure.class.as_str());
+            (over.container.to_string(), over.until.since(over.asked).as_secs(), why, id)
+        })
+        .collect()
+}
+
+#[test]
+fn the_wait_for_each_attempt_is_told_once_with_its_pull_also_in_vain() {
+    let mut board = Board::default();
+    see(&mut board, 1, pod("a", vec![container("app", "web:1", false)]));
+    see(&mut board, 1, event("a", EventKind::Pulling, 1, "Pulling image \"web:1\""));
+    let failed = Outcome::Failed(Failure { class: ErrorClass::Connection, message: "reset".into() });
+    board.observe(pull("web:1", 1, Some((5, failed))), at(5));
+    let first = board.ids().next();
+    for _ in 0..2 {
+        see(&mut board, 5, event("a", EventKind::Failed, 5, RESET));
+    }
+    assert_eq!(waits(&mut board), [("app".into(), 4, Some("connection"), first)]);
+    see(&mut board, 15, event("a", EventKind::Pulling, 15, "Pulling image \"web:1\""));
+    board.observe(pull("web:1", 15, None), at(15));
+    let second = board.ids().find(|id| Some(*id) != first);
+    for _ in 0..2 {
+        see(&mut board, 25, event("a", EventKind::Pulled, 25, "Successfully pulled image \"web:1\" in 10s"));
+        see(&mut board, 25, pod("a", vec![container("app", "web:1", true)]));
+        board.tick(at(40));
+    }
+    assert_eq!(waits(&mut board), [("app".into(), 10, None, second)]);
+}
+
+#[test]
+fn a_wait_is_held_until_its_pull_is_known_but_not_for_long() {
+    let mut board = Board::default();
+    board.observe(heartbeat(0), at(0));
+    see(&mut board, 1, pod("a", vec![container("app", "web:1", false)]));
+    for second in [2, 20] {
+        see(&mut board, second, event("a", EventKind::Pulling, second, "Pulling image \"web:1\""));
+        see(&mut board, second, event("a", EventKind::Failed, second, RESET));
+        assert_eq!(waits(&mut board), []);
+        board.observe(pull("web:1", second, Some((second, Outcome::Canceled))), at(second + 1));
+        assert!(matches!(&waits(&mut board)[..], [(_, 0, Some("connection"), Some(_))]));
+    }
+    see(&mut board, 60, pod("b", vec![container("app", "!", false)]));
+    see(&mut board, 60, event("b", EventKind::Pulling, 60, "Pulling image \"!\""));
+    see(&mut board, 60, event("b", EventKind::Failed, 61, RESET));
+    board.tick(at(69));
+    assert_eq!((waits(&mut board), board.next_deadline()), (vec![], Some(at(70))));
+    board.tick(at(70));
+    assert_eq!(waits(&mut board), [("app".into(), 1, Some("connection"), None)]);
+}
+
 #[test]
 fn an_agent_that_tells_of_the_pull_takes_the_place_of_the_coarse_one() {
     let mut board = Board::default();
