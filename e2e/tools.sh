@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what the live tests run against: several containerds, a registry, a stock OpenTelemetry Collector.
+# Installs what the live tests run against: several containerds, a registry, a stock OpenTelemetry Collector and its load generator.
 #
 # usage: e2e/tools.sh          on Debian 12, as root; what is there already in the pinned version is left alone
 #   folder   $PULLTRACE_TOOLS, default $HOME/.cache/pulltrace-tools; nothing outside it is changed, except that apt-get installs
 #            the library runc needs when it is missing
-#   layout   containerd-VERSION/bin/{containerd,ctr,...} for 1.6, 1.7, 2.1, 2.4;  bin/{runc,docker-registry,otelcol}
+#   layout   containerd-VERSION/bin/{containerd,ctr,...} for 1.6, 1.7, 2.1, 2.4;  bin/{runc,docker-registry,otelcol,telemetrygen}
 #   sources  Debian packages of several suites, unpacked and never installed; Go modules for the rest, where Go is
 # Ends with 1 if the registry or every containerd is missing (nothing live can be tested then), else with 0. Whatever could not be
 # had is named on the last lines; the tests that need it skip themselves by name.
@@ -13,6 +13,7 @@ set -euo pipefail
 TOOLS=${PULLTRACE_TOOLS:-$HOME/.cache/pulltrace-tools}
 [[ $TOOLS == /* ]] || TOOLS=$PWD/$TOOLS
 OTELCOL=0.161.0
+TELEMETRYGEN=github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen
 MISSING=()
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
@@ -98,6 +99,11 @@ C
     mkdir -p "$TOOLS/bin" && cp --remove-destination out/otelcol "$TOOLS/bin/"
 }
 
+build_telemetrygen() { # FOLDER: the OpenTelemetry project's own load generator; it says no version, its build information does
+  GOBIN=$1 CGO_ENABLED=0 go install -trimpath -ldflags '-s -w' "$TELEMETRYGEN@v$OTELCOL" &&
+    mkdir -p "$TOOLS/bin" && cp --remove-destination "$1/telemetrygen" "$TOOLS/bin/"
+}
+
 [ "$(id -u)" = 0 ] || { say "needs root: apt's folders and the live tests do"; exit 1; }
 command -v apt-get >/dev/null || { say "needs Debian: apt-get is missing"; exit 1; }
 mkdir -p "$TOOLS"
@@ -113,6 +119,8 @@ has containerd-2.4/bin/containerd " 2.4.2" || with_go containerd-2.4.2 build_con
 has bin/runc "runc version" || from_debian bin runc '1.1.5+ds1-1+deb12u1' bookworm usr/sbin/runc || missing "runc"
 has bin/docker-registry docker-registry || from_debian bin docker-registry '2.8.3+ds1-3' forky usr/bin/docker-registry || missing "docker-registry"
 [[ $("$TOOLS/bin/otelcol" components 2>/dev/null) == *"otlpreceiver v$OTELCOL"* ]] || with_go "otelcol-$OTELCOL" build_otelcol || missing "otelcol"
+[[ $(go version -m "$TOOLS/bin/telemetrygen" 2>/dev/null) == *"$TELEMETRYGEN"*"v$OTELCOL"* ]] ||
+  with_go "telemetrygen-$OTELCOL" build_telemetrygen || missing "telemetrygen"
 
 if [ ${#MISSING[@]} = 0 ]; then say "everything is in $TOOLS"; else printf 'tools: MISSING %s\n' "${MISSING[@]}" >&2; fi
 has bin/docker-registry docker-registry || exit 1

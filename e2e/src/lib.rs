@@ -21,6 +21,7 @@ pub mod grpc;
 mod http;
 pub mod image;
 pub mod link;
+pub mod otlp_relay;
 pub mod otlp_sink;
 pub mod process;
 pub mod pulltrace;

@@ -115,6 +115,16 @@ impl Sink {
         spans.collect()
     }
 
+    /// Every data point that arrived, in order, as OTLP/JSON, of gauges and sums.
+    #[must_use]
+    pub fn points(&self) -> Vec<Value> {
+        let requests = lock(&self.requests);
+        let metrics = requests.iter().filter(|(path, _)| path == "/v1/metrics");
+        let metrics = metrics.flat_map(|(_, body)| leaves(body, "resourceMetrics", "scopeMetrics", "metrics"));
+        let list = |v: &Value| v["dataPoints"].as_array().cloned().unwrap_or_default();
+        metrics.flat_map(|metric| [list(&metric["gauge"]), list(&metric["sum"])].concat()).collect()
+    }
+
     /// Every request with log records, as OTLP/JSON.
     #[must_use]
     pub fn log_requests(&self) -> Vec<Value> {

@@ -51,6 +51,8 @@ pub enum Need {
     Registry,
     /// A stock OpenTelemetry Collector, `otelcol`.
     Otelcol,
+    /// The load generator of the OpenTelemetry project, `telemetrygen`.
+    Telemetrygen,
     /// The built `pulltrace-agent` and `pulltrace-collector` beside the test.
     Pulltrace,
 }
@@ -97,6 +99,7 @@ impl Tools {
             Need::Containerd(version) => (!self.is_containerd(version)).then(|| format!("no containerd {version}")),
             Need::Registry => lacks(self.program("docker-registry"), "docker-registry"),
             Need::Otelcol => lacks(self.program("otelcol"), "otelcol"),
+            Need::Telemetrygen => lacks(self.program("telemetrygen"), "telemetrygen"),
             Need::Pulltrace => ["pulltrace-agent", "pulltrace-collector"].into_iter().find_map(|name| lacks(built(name), name)),
         }
     }

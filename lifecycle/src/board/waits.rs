@@ -66,8 +66,10 @@ impl Board {
 
     /// Tells the waits that were held for long enough.
     pub(super) fn give_up_waits(&mut self, now: Timestamp) {
-        while let Some((_, node)) = self.waits.due.pop_front_if(|(at, _)| *at <= now) {
-            self.settle(&node, Some(now));
+        while self.waits.next_deadline().is_some_and(|at| at <= now) {
+            if let Some((_, node)) = self.waits.due.pop_front() {
+                self.settle(&node, Some(now));
+            }
         }
     }
 
