@@ -8,7 +8,9 @@ use crate::config::{Config, LogFormat};
 
 /// Starts logging for this process, as configured.
 pub fn start(config: &Config) {
-    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&config.log_level)).with_writer(io::stderr);
+    // What our own messages say already; a filter that names them brings them back.
+    let filter = format!("kube_client=off,kube_runtime=off,{}", config.log_level);
+    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(io::stderr);
     match config.log_format {
         LogFormat::Json => log.json().flatten_event(true).init(),
         LogFormat::Text => log.init(),

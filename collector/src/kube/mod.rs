@@ -15,11 +15,12 @@ use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::{
     Api, Client, Resource,
+    core::Status,
     runtime::watcher::{self, Error, Event as Watched, watcher},
 };
 use lifecycle::board::{Input, Sighting};
 use serde::de::DeserializeOwned;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 pub(crate) use self::review::{Reviewed, Reviewer};
 use crate::{config::Kubernetes, keeper::Keeper};
@@ -32,8 +33,10 @@ const BATCH: usize = 256;
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// The first pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The pause where a permission is missing.
-const FORBIDDEN_PAUSE: Duration = Duration::from_secs(60);
+/// Where a permission is missing, it grows to this. An API server that starts refuses everyone for a moment.
+const LONGEST_FORBIDDEN_PAUSE: Duration = Duration::from_secs(60);
+/// What has gone on for so long was no failure; a list alone is none either, if it may not be watched then.
+const STEADY: Duration = Duration::from_secs(30);
 /// A watch that says nothing for so long, not even that nothing happened, is broken.
 const READ_TIMEOUT: Duration = Duration::from_secs(310);
 
@@ -173,7 +176,9 @@ impl Kind for NodeWatch {
 async fn follow<K: Kind>(api: Api<K::Object>, kind: K, keeper: Keeper) {
     let fields = if K::FIELDS.is_empty() { watcher::Config::default() } else { watcher::Config::default().fields(K::FIELDS) };
     let mut failures = 0;
+    let mut told_missing = false;
     loop {
+        let begun = Instant::now();
         let error = {
             let mut stream = pin!(watcher(api.clone(), fields.clone().page_size(PAGE)).ready_chunks(BATCH));
             loop {
@@ -181,7 +186,6 @@ async fn follow<K: Kind>(api: Api<K::Object>, kind: K, keeper: Keeper) {
                 let mut broken = None;
                 let events = chunk.into_iter().filter_map(|event| event.map_err(|error| broken = Some(error)).ok());
                 let inputs: Vec<_> = events.filter_map(|event| kind.sighting(event)).map(Input::Sighting).collect();
-                failures = if broken.is_some() { failures } else { 0 };
                 if !inputs.is_empty() && !keeper.tell(inputs).await {
                     return;
                 }
@@ -193,35 +197,48 @@ async fn follow<K: Kind>(api: Api<K::Object>, kind: K, keeper: Keeper) {
         if !keeper.tell(K::away().into_iter().map(Input::Sighting).collect()).await {
             return;
         }
-        tokio::time::sleep(pause(error.as_ref(), K::RESOURCE, failures)).await;
+        if begun.elapsed() >= STEADY {
+            (failures, told_missing) = (0, false);
+        }
+        let missing = error.as_ref().and_then(missing);
+        tell(error.as_ref(), missing.filter(|_| !told_missing), K::RESOURCE, failures);
+        told_missing |= missing.is_some();
+        let longest = if missing.is_some() { LONGEST_FORBIDDEN_PAUSE } else { LONGEST_PAUSE };
+        tokio::time::sleep(pause(failures, longest)).await;
         failures += 1;
     }
 }
 
-/// Says what broke, once for every series of failures, and how long to wait before the next list.
-fn pause(error: Option<&Error>, resource: &str, failures: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
-    // Between half and the whole of it, so that not all come at once.
-    let jittered = doubled / 2 + doubled.mul_f64((RandomState::new().hash_one(failures) % 1000) as f64 / 2000.0);
-    let Some(error) = error else { return jittered };
-    match missing(error) {
-        Some(verb) => {
-            tracing::warn!(verb, resource, %error, "a permission is missing: pods are related to pulls without these");
-            return FORBIDDEN_PAUSE;
-        }
-        None if failures == 0 => tracing::warn!(resource, %error, "the Kubernetes API broke off; will list again"),
-        None => tracing::debug!(resource, %error, "the Kubernetes API is still away"),
+/// Doubled with every failure, and between half and the whole of it, so that not all come at once.
+fn pause(failures: u32, longest: Duration) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(longest);
+    doubled / 2 + doubled.mul_f64((RandomState::new().hash_one(failures) % 1000) as f64 / 2000.0)
+}
+
+/// Says what broke and which verb is missing, once for every series of failures.
+fn tell(error: Option<&Error>, missing: Option<&'static str>, resource: &str, failures: u32) {
+    let Some(error) = error else { return };
+    let error = refusal(error).map_or_else(|| error.to_string(), |status| status.message.clone());
+    match missing {
+        Some(verb) => tracing::warn!(verb, resource, error, "a permission is missing: pods are related to pulls without these"),
+        None if failures == 0 => tracing::warn!(resource, error, "the Kubernetes API broke off; will list again"),
+        None => tracing::debug!(resource, error, "the Kubernetes API is still away"),
     }
-    jittered
+}
+
+/// What the API answered, if it did.
+fn refusal(error: &Error) -> Option<&Status> {
+    match error {
+        Error::InitialListFailed(kube::Error::Api(status))
+        | Error::WatchStartFailed(kube::Error::Api(status))
+        | Error::WatchFailed(kube::Error::Api(status))
+        | Error::WatchError(status) => Some(status),
+        Error::InitialListFailed(_) | Error::WatchStartFailed(_) | Error::WatchFailed(_) | Error::NoResourceVersion => None,
+    }
 }
 
 /// The verb that is missing, if this is about a permission.
 fn missing(error: &Error) -> Option<&'static str> {
-    let is_refusal = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 403);
-    match error {
-        Error::InitialListFailed(error) => is_refusal(error).then_some("list"),
-        Error::WatchStartFailed(error) | Error::WatchFailed(error) => is_refusal(error).then_some("watch"),
-        Error::WatchError(status) => (status.code == 403).then_some("watch"),
-        Error::NoResourceVersion => None,
-    }
+    refusal(error).filter(|status| status.code == 403)?;
+    Some(if matches!(error, Error::InitialListFailed(_)) { "list" } else { "watch" })
 }

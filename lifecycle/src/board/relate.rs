@@ -125,14 +125,14 @@ impl Board {
         for wish in self.pods.wishes(node) {
             images.entry(wish.image.clone()).or_default().push(wish);
         }
-        let running: Vec<_> =
-            self.coarse.get(node).into_iter().flatten().copied().filter(|id| self.running.contains(id)).collect();
-        for id in running {
+        let told: Vec<_> = self.coarse.get(node).into_iter().flatten().copied().collect();
+        for id in told {
             let Some(pull) = self.pulls.get(&id).map(|entry| entry.pull.clone()) else { continue };
             let wishes = pull.image.as_ref().and_then(|image| images.get(image));
+            // An agent may come late, when the kubelet's word is already the last one.
             if self.is_covered(node, &pull) {
                 self.remove(id);
-            } else {
+            } else if self.running.contains(&id) {
                 self.end_coarse(node, &pull, wishes.map_or(&[], Vec::as_slice), now);
             }
         }

@@ -43,6 +43,8 @@ pub(super) struct Asking {
     pub(super) failed: Option<(Timestamp, Failure)>,
     /// How often it asked.
     pub(super) attempts: u32,
+    /// Whether the container's status is from before it asked last: while it asks again the kubelet leaves the old reason there.
+    pub(super) outdated: bool,
 }
 
 /// Where one container stands with its image.
@@ -64,6 +66,7 @@ impl Asking {
         match event.kind {
             EventKind::Pulling => {
                 self.first = Some(self.first.map_or(event.first, |known| known.min(event.first)));
+                self.outdated |= self.asked < Some(event.last);
                 self.asked = self.asked.max(Some(event.last));
                 self.attempts = self.attempts.max(event.count);
             }
@@ -84,7 +87,7 @@ impl Asking {
         let failed = self.failed.as_ref().map(|(at, _)| *at);
         if seen.has_image || self.pulled.is_some() && self.pulled >= self.asked.max(failed) {
             Stand::Present
-        } else if failed.is_some() && failed >= self.asked || is_refused(seen) {
+        } else if failed.is_some() && failed >= self.asked || self.is_refused(seen) {
             Stand::Failed
         } else if self.asked.is_some() {
             Stand::Pulling
@@ -93,23 +96,26 @@ impl Asking {
         }
     }
 
-    /// Why it failed: as the events say, else as the container's status does.
-    pub(super) fn failure(&self, seen: &ContainerSeen) -> Option<Failure> {
-        let told = self.failed.as_ref().map(|(_, failure)| failure.clone());
-        told.or_else(|| seen.waiting.as_ref().filter(|_| is_refused(seen)).map(failure_of_status))
+    /// Why the last attempt failed, and when if that is known: as the events say, else as the container's status does.
+    pub(super) fn failure(&self, seen: &ContainerSeen) -> Option<(Option<Timestamp>, Failure)> {
+        let told = self.failed.clone().filter(|(at, _)| Some(*at) >= self.asked);
+        let shown =
+            || seen.waiting.as_ref().filter(|_| self.is_refused(seen)).map(|waiting| (self.asked, failure_of_status(waiting)));
+        told.map(|(at, failure)| (Some(at), failure)).or_else(shown)
     }
 
-    /// When the kubelet asks again, about: its pauses double from 10 s to 300 s.
+    /// When the kubelet asks again, about: its pauses double from 10 s to 300 s. What it never asked for it does not ask for again.
     pub(super) fn next_retry(&self, seen: &ContainerSeen) -> Option<Timestamp> {
-        let (at, _) = self.failed.as_ref().filter(|_| self.stand(seen) == Stand::Failed)?;
+        self.asked.filter(|_| self.stand(seen) == Stand::Failed)?;
+        let (at, _) = self.failure(seen)?;
         let doubled = FIRST_BACK_OFF.saturating_mul(1 << self.attempts.saturating_sub(1).min(10));
-        Some(*at + doubled.min(LONGEST_BACK_OFF))
+        Some(at? + doubled.min(LONGEST_BACK_OFF))
     }
-}
 
-/// Whether the container's status says that its image was not to be had.
-fn is_refused(seen: &ContainerSeen) -> bool {
-    seen.waiting.as_ref().is_some_and(|waiting| FAILED_REASONS.contains(&&*waiting.reason))
+    /// Whether the container's status says that its image was not to be had the last time.
+    fn is_refused(&self, seen: &ContainerSeen) -> bool {
+        !self.outdated && seen.waiting.as_ref().is_some_and(|waiting| FAILED_REASONS.contains(&&*waiting.reason))
+    }
 }
 
 fn failure(text: &str) -> Failure {

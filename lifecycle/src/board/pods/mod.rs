@@ -373,7 +373,8 @@ impl Pod {
 impl Container {
     fn new(seen: ContainerSeen, old: &[Self]) -> Self {
         let old = old.iter().find(|old| old.seen.name == seen.name && old.seen.image == seen.image);
-        let (asking, told) = old.map(|old| (old.asking.clone(), old.told)).unwrap_or_default();
+        let (mut asking, told) = old.map(|old| (old.asking.clone(), old.told)).unwrap_or_default();
+        asking.outdated &= old.is_some_and(|old| old.seen.waiting == seen.waiting);
         Self { image: seen.image.parse().ok(), seen, asking, told }
     }
 
@@ -385,7 +386,7 @@ impl Container {
         let (image, asked) = (self.image.clone()?, self.asking.asked?);
         let stand = match self.stand() {
             Stand::Pulling => Wished::Pulling,
-            Stand::Failed => self.asking.failed.clone().map(|(at, failure)| Wished::Failed(at, failure))?,
+            Stand::Failed => self.asking.failure(&self.seen).and_then(|(at, failure)| Some(Wished::Failed(at?, failure)))?,
             Stand::Present => Wished::Pulled(self.asking.pulled?),
             Stand::Unasked => return None,
         };
@@ -406,7 +407,10 @@ impl Container {
         let (from, asked) = (self.asking.first?, self.asking.asked?);
         let (until, failure) = match self.stand() {
             Stand::Present => (self.asking.pulled?, None),
-            Stand::Failed => self.asking.failed.clone().map(|(at, failure)| (at, Some(failure)))?,
+            // The status says so too, but not when; the event comes.
+            Stand::Failed => {
+                self.asking.failed.clone().filter(|(at, _)| *at >= asked).map(|(at, failure)| (at, Some(failure)))?
+            }
             Stand::Unasked | Stand::Pulling => return None,
         };
         if self.told.is_some_and(|told| until <= told) {

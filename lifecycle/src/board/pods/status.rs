@@ -162,7 +162,7 @@ impl Pods {
             (Stand::Pulling, Some(node), Some(image)) => self.queue(node, image, pulls),
             (Stand::Unasked | Stand::Pulling | Stand::Failed | Stand::Present, ..) => None,
         };
-        let failure = (stand == Stand::Failed).then(|| asking.failure(seen)).flatten();
+        let failure = (stand == Stand::Failed).then(|| asking.failure(seen)).flatten().map(|(_, failure)| failure);
         let pull = pulls.iter().filter(|pull| container.waited_for(pull)).max_by_key(|pull| pull.started_at);
         // What ended before the kubelet asked again is the attempt before.
         let is_old =

@@ -295,6 +295,18 @@ fn an_agent_that_tells_of_the_pull_takes_the_place_of_the_coarse_one() {
 }
 
 #[test]
+fn an_agent_that_tells_late_of_a_pull_takes_its_place_although_it_has_ended() {
+    let mut board = Board::default();
+    see(&mut board, 1, pod("a", vec![container("app", "web:1", false)]));
+    see(&mut board, 2, event("a", EventKind::Pulling, 2, "Pulling image \"web:1\""));
+    see(&mut board, 9, event("a", EventKind::Pulled, 9, "Successfully pulled image \"web:1\" in 7s"));
+    assert_eq!(pulls(&board), [("web:1".into(), Some("ready"), Some(1))]);
+    board.observe(pull("web:1", 2, Some((9, Outcome::Ready))), at(12));
+    let ids: Vec<_> = board.ids().collect();
+    assert_eq!(ids, [PullId::derive("machine", "k8s.io", "web:1", at(2))]);
+}
+
+#[test]
 fn who_waits_behind_another_image_is_told_its_place() {
     let mut board = Board::default();
     board.observe(pull("big:1", 1, None), at(1));
@@ -329,6 +341,33 @@ fn a_status_without_events_says_why_too() {
     see(&mut board, 1, pod("a", vec![refused]));
     let container = shown(&board, "a").containers.remove(0);
     assert_eq!((container.state, container.error_class), ("failed", Some("invalid_image_name")));
+    see(&mut board, 2, event("a", EventKind::Failed, 2, "Failed to apply default image tag \"UPPER\""));
+    assert_eq!(shown(&board, "a").containers[0].next_retry_at, None, "nothing was asked for");
+}
+
+#[test]
+fn while_the_kubelet_asks_again_the_old_reason_in_the_status_means_nothing() {
+    let mut board = Board::default();
+    let refused = |reason: &str, message: &str| {
+        let mut refused = container("app", "web:1", false);
+        refused.waiting = Some(Waiting { reason: reason.into(), message: message.into() });
+        pod("a", vec![refused])
+    };
+    see(&mut board, 1, refused("ContainerCreating", ""));
+    see(&mut board, 2, event("a", EventKind::Pulling, 2, "Pulling image \"web:1\""));
+    see(&mut board, 3, event("a", EventKind::Failed, 3, ABSENT));
+    see(&mut board, 4, refused("ImagePullBackOff", "Back-off"));
+    see(&mut board, 13, event("a", EventKind::Pulling, 13, "Pulling image \"web:1\""));
+    see(&mut board, 14, refused("ImagePullBackOff", "Back-off"));
+    assert_eq!(shown(&board, "a").containers[0].state, "pulling");
+    // The event may not come: kubelets send only so many.
+    see(&mut board, 20, refused("ErrImagePull", "read tcp: connection reset by peer"));
+    let container = shown(&board, "a").containers.remove(0);
+    assert_eq!((container.state, container.error_class), ("failed", Some("connection")));
+    for pull in board.ids().filter_map(|id| board.status(id)) {
+        assert!(pull.completed_at >= Some(pull.started_at), "{pull:?}");
+    }
+    assert_eq!(pulls(&board).len(), 2);
 }
 
 #[test]
