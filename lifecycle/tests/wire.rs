@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod wire {
     mod bytes;
+    mod corpus;
     mod golden;
     mod refused;
     mod round_trip;
