@@ -11,12 +11,13 @@ use crate::shell::{Repo, say};
 use crate::tree::{Finding, Tree, conclude};
 
 /// Which crates of the house each crate may know.
-const KNOWS: [(&str, &[&str]); 7] = [
+const KNOWS: [(&str, &[&str]); 8] = [
     ("lifecycle", &[]),
     ("otlp", &["lifecycle"]),
     ("agent", &["lifecycle", "otlp"]),
     ("collector", &["lifecycle", "otlp"]),
     ("cli", &["agent", "collector", "lifecycle"]),
+    ("fuzz", &["lifecycle"]),
     ("e2e", &[]),
     ("xtask", &["lifecycle"]),
 ];

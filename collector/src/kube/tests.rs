@@ -20,6 +20,7 @@ use super::*;
 use crate::metrics::Metrics;
 
 mod accounts;
+mod anything;
 mod spans;
 
 /// Whatever is waited for must happen within this time.

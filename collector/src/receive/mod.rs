@@ -235,6 +235,7 @@ fn content_type(headers: &HeaderMap) -> &str {
 mod tests {
     use axum::{body::Body, http::Request, response::Response};
     use lifecycle::board::Limits;
+    use proptest::prelude::{Strategy, any, prop, proptest};
     use tower::ServiceExt as _;
 
     use super::*;
@@ -265,5 +266,48 @@ mod tests {
         let status = tonic::Status::from_header_map(answer.headers()).unwrap();
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(wire::Status::decode(status.details()).unwrap().retry_after, Some(COME_BACK));
+    }
+
+    /// Bytes that begin like a request, or like nothing.
+    fn any_body() -> impl Strategy<Value = Vec<u8>> {
+        let start: Vec<&[u8]> =
+            vec![b"", &[0, 0, 0, 0, 4], &[1, 0, 0, 0, 9], &[0x1f, 0x8b, 8, 0], &[0x28, 0xb5, 0x2f, 0xfd], b"{\"resourceLogs\":"];
+        (prop::sample::select(start), prop::collection::vec(any::<u8>(), 0..200))
+            .prop_map(|(start, rest)| [start, &rest].concat())
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_is_answered_and_never_with_a_promise_to_take_it_later(
+            body in any_body(),
+            content_type in prop::sample::select(vec!["application/grpc", "application/x-protobuf", "application/json", "text/html", ""]),
+            encoding in prop::sample::select(vec!["", "gzip", "zstd", "identity", "gzip, gzip", "\u{7f}"]),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async {
+                let metrics = Metrics::new(&[]);
+                let keeper = Keeper::start(Limits::default(), 1, metrics.clone(), std::future::pending());
+                let readiness = Readiness::new(keeper.clone(), Arc::default(), 0);
+                let router = Intake::new(PassOn::default(), metrics, Agents::Guard(Guard::Everyone), readiness, "").router();
+                for signal in Signal::ALL {
+                    for path in [signal.http_path(), signal.grpc_path(), grpc::HEALTH] {
+                        let mut request = Request::post(path).body(Body::from(body.clone())).unwrap();
+                        for (name, value) in [("content-type", content_type), ("content-encoding", encoding), ("grpc-encoding", encoding)] {
+                            if let (false, Ok(value)) = (value.is_empty(), value.parse()) {
+                                request.headers_mut().insert(name, value);
+                            }
+                        }
+                        let answer = router.clone().oneshot(request).await.unwrap();
+                        assert!([200, 400, 413, 415].contains(&answer.status().as_u16()), "{}", answer.status());
+                        let code = tonic::Status::from_header_map(answer.headers()).map_or(Code::Ok, |status| status.code());
+                        assert!(
+                            !matches!(code, Code::Unavailable | Code::Aborted | Code::OutOfRange | Code::DataLoss | Code::Internal),
+                            "{code}"
+                        );
+                    }
+                }
+                assert!(keeper.is_alive());
+            });
+        }
     }
 }

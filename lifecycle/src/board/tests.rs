@@ -173,6 +173,22 @@ fn a_pull_of_one_node_is_not_changed_by_another() {
 }
 
 #[test]
+fn two_agents_on_one_node_tell_of_one_pull_once() {
+    let mut board = Board::default();
+    let mut kinds = Vec::new();
+    for sequence in 1..5 {
+        for _agent in ["old", "new"] {
+            kinds.extend(tell(&mut board, report(sequence, sequence * 100), sequence));
+        }
+    }
+    for _agent in ["new", "old"] {
+        kinds.extend(tell(&mut board, ended(report(9, 1000), Outcome::Ready), 9));
+    }
+    let of = |kind| kinds.iter().filter(|k| **k == kind).count();
+    assert_eq!((of(ChangeKind::Started), of(ChangeKind::Progress), of(ChangeKind::Completed), board.len()), (1, 3, 1, 1));
+}
+
+#[test]
 fn an_outcome_is_final_unless_it_is_lost() {
     let failure = Failure { class: ErrorClass::Dns, message: "no such host".into() };
     for outcome in [Outcome::Ready, Outcome::Canceled, Outcome::Failed(failure)] {

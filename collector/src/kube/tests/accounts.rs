@@ -1,6 +1,9 @@
 //! Agents that show tokens of service accounts, from the request to the review and back.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use http::HeaderMap;
 use lifecycle::{
@@ -136,6 +139,34 @@ async fn while_the_api_is_away_the_known_go_on_for_an_hour_and_nobody_else_is_le
         fail(&api, None);
         assert_eq!((ask(&agents, GOOD).await, ask(&agents, other).await), (of_node(), of_node()), "{code}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_agents_at_once_are_all_let_in_and_the_api_is_asked_by_few_at_a_time() {
+    let (asking, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (now, peak) = (asking.clone(), most.clone());
+    let good = status("system:serviceaccount:watch:agent", "pulltrace", Some("node-1"));
+    let service = tower::service_fn(move |_: Request<Body>| {
+        peak.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let answer = whole(
+            201,
+            &json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {},
+            "spec": {}, "status": good }),
+        );
+        let now = now.clone();
+        async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            now.fetch_sub(1, Ordering::Relaxed);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let rules = Rules { audience: "pulltrace".into(), accounts: vec!["watch/agent".into()] };
+    let agents = Agents::Accounts(Arc::new(Accounts::new(rules, Some(Reviewer::new(Client::new(service, "default"))))));
+    let tokens: Vec<_> = (0..10_000).map(|n| format!("head.{n}.sign")).collect();
+    let told = futures_util::future::join_all(tokens.iter().map(|token| ask(&agents, token))).await;
+    assert!(told.iter().all(|told| *told == of_node()));
+    let most = most.load(Ordering::Relaxed);
+    assert!((2..=16).contains(&most), "{most}");
 }
 
 #[tokio::test(start_paused = true)]
