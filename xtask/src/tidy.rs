@@ -172,7 +172,9 @@ fn manifest(path: &str, text: &str, found: &mut Vec<Finding>) {
             }
         }
     }
-    if parsed.get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool) != Some(true) {
+    // A crate outside the workspace cannot take its lints.
+    let is_member = !parsed.contains_key("workspace");
+    if is_member && parsed.get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool) != Some(true) {
         found.push(Finding::new(path, "lints.workspace = true is missing"));
     }
 }
