@@ -7,8 +7,11 @@ use lifecycle::{
     wire::{self, Event, Said, Signal, encode},
 };
 
+/// What a target is run with.
+type Target = fn(&[u8]);
+
 /// Every target by name.
-pub(crate) const TARGETS: [(&str, fn(&[u8])); 5] =
+pub(crate) const TARGETS: [(&str, Target); 5] =
     [("protobuf", protobuf), ("json", json), ("answer", answer), ("compact", compact), ("names", names)];
 
 /// Requests in protobuf, of whichever signal.
