@@ -20,6 +20,7 @@ pub mod follow;
 pub mod grpc;
 mod http;
 pub mod image;
+pub mod kubernetes;
 pub mod link;
 pub mod otlp_relay;
 pub mod otlp_sink;

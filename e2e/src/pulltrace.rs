@@ -169,6 +169,12 @@ impl Collector {
         self.process.as_ref().map(Process::stdout).unwrap_or_default()
     }
 
+    /// What it wrote to its standard error.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.process.as_ref().map(Process::stderr).unwrap_or_default()
+    }
+
     /// Fails if a line of its log speaks of a panic.
     ///
     /// # Panics

@@ -53,6 +53,8 @@ pub enum Need {
     Otelcol,
     /// The load generator of the OpenTelemetry project, `telemetrygen`.
     Telemetrygen,
+    /// `kube-apiserver`, `etcd` and `kubectl`. `tools.sh` does not bring them, they are built for too long; whoever has them puts them there.
+    Kubernetes,
     /// The built `pulltrace-agent` and `pulltrace-collector` beside the test.
     Pulltrace,
 }
@@ -100,6 +102,9 @@ impl Tools {
             Need::Registry => lacks(self.program("docker-registry"), "docker-registry"),
             Need::Otelcol => lacks(self.program("otelcol"), "otelcol"),
             Need::Telemetrygen => lacks(self.program("telemetrygen"), "telemetrygen"),
+            Need::Kubernetes => {
+                ["kube-apiserver", "etcd", "kubectl"].into_iter().find_map(|name| lacks(self.program(name), name))
+            }
             Need::Pulltrace => ["pulltrace-agent", "pulltrace-collector"].into_iter().find_map(|name| lacks(built(name), name)),
         }
     }
