@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::access::AccessArguments;
 pub(crate) use self::access::{Access, Known};
-use crate::listen::Address;
+use crate::{http::Caps, listen::Address, serve::MAX_CONNECTIONS};
 
 /// Variables of the agent and of the tools, which may stand in the same environment.
 const OF_OTHERS: [&str; 9] = [
@@ -50,6 +50,14 @@ struct Arguments {
     /// Age at which connections to the ports of OTLP are asked to end, give or take a tenth, so that agents spread over all collectors
     #[arg(long, env = "PULLTRACE_OTLP_CONNECTION_AGE", default_value = "10m", value_parser = duration)]
     otlp_connection_age: Duration,
+
+    /// Most readers of streams at a time
+    #[arg(long, env = "PULLTRACE_SSE_MAX_CLIENTS", default_value = "5000", value_parser = count)]
+    sse_max_clients: usize,
+
+    /// Most readers of streams from one address at a time; a proxy is one address
+    #[arg(long, env = "PULLTRACE_SSE_MAX_CLIENTS_PER_ADDRESS", default_value = "1000", value_parser = count)]
+    sse_max_clients_per_address: usize,
 
     /// How long ended pulls are kept
     #[arg(long, env = "PULLTRACE_HISTORY_TTL", default_value = "30m", value_parser = duration)]
@@ -107,6 +115,8 @@ pub struct Config {
     pub(crate) access: Access,
     /// Age at which connections to the ports of OTLP are asked to end.
     pub otlp_connection_age: Duration,
+    /// Most readers of streams at a time.
+    pub(crate) readers: Caps,
     /// How long ended pulls are kept.
     pub history_ttl: Duration,
     /// OTLP receivers that get everything too.
@@ -194,6 +204,7 @@ impl Config {
             http_addr: arguments.http_addr,
             metrics_addr: arguments.metrics_addr,
             otlp_connection_age: arguments.otlp_connection_age,
+            readers: Caps { total: arguments.sse_max_clients, per_address: arguments.sse_max_clients_per_address },
             history_ttl: arguments.history_ttl,
             forward_endpoints: endpoints.iter().map(endpoint).collect::<Result<_, _>>()?,
             forward_progress: arguments.forward_progress == Switch::On,
@@ -250,6 +261,12 @@ fn filter(text: &str) -> Result<String, &'static str> {
 
 fn protocol(text: &str) -> Result<Protocol, &'static str> {
     text.parse().map_err(|_| "grpc or http/protobuf")
+}
+
+/// Reads a number of connections.
+fn count(text: &str) -> Result<usize, String> {
+    let form = || format!("a number from 1 to {MAX_CONNECTIONS}");
+    text.parse().ok().filter(|count| (1..=MAX_CONNECTIONS).contains(count)).ok_or_else(form)
 }
 
 /// Reads `500ms`, `30s`, `5m`, `2h`.

@@ -38,7 +38,7 @@ pub(crate) async fn write(mut view: View, mut output: impl AsyncWrite + Unpin) -
 }
 
 fn add_line(row: &Row, kind: EventType, lines: &mut Vec<u8>) -> std::io::Result<()> {
-    lines.extend(row.event_json(kind, None, false)?);
+    row.write_event(lines, kind, None, false)?;
     lines.push(b'\n');
     Ok(())
 }

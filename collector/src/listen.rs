@@ -7,9 +7,14 @@ use std::{
 };
 
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::config::Config;
+
+/// Bytes on their way to one reader that the system may hold: a reader that does not read fills them, and without a bound that is megabytes.
+const SEND_BUFFER: u32 = 64 * 1024;
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// Every listener, bound.
 #[derive(Debug)]
@@ -34,10 +39,10 @@ impl Listeners {
     /// When one is in use or not of this machine; the error names address and variable.
     pub async fn bind(config: &Config) -> Result<Self, BindError> {
         Ok(Self {
-            http: bind(config.http_addr, "PULLTRACE_HTTP_ADDR").await?,
-            metrics: bind(config.metrics_addr, "PULLTRACE_METRICS_ADDR").await?,
-            otlp_grpc: bind(config.access.otlp_grpc_addr, "PULLTRACE_OTLP_GRPC_ADDR").await?,
-            otlp_http: bind(config.access.otlp_http_addr, "PULLTRACE_OTLP_HTTP_ADDR").await?,
+            http: bind(config.http_addr, "PULLTRACE_HTTP_ADDR", Some(SEND_BUFFER))?,
+            metrics: bind(config.metrics_addr, "PULLTRACE_METRICS_ADDR", None)?,
+            otlp_grpc: bind(config.access.otlp_grpc_addr, "PULLTRACE_OTLP_GRPC_ADDR", None)?,
+            otlp_http: bind(config.access.otlp_http_addr, "PULLTRACE_OTLP_HTTP_ADDR", None)?,
         })
     }
 
@@ -54,8 +59,16 @@ impl Listeners {
     }
 }
 
-async fn bind(address: Address, variable: &'static str) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address.0).await.map_err(|source| BindError { address, variable, source })
+/// Listens; `send_buffer` is for every connection.
+fn bind(address: Address, variable: &'static str, send_buffer: Option<u32>) -> Result<TcpListener, BindError> {
+    let listen = || {
+        let socket = if address.0.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        send_buffer.map_or(Ok(()), |bytes| socket.set_send_buffer_size(bytes))?;
+        socket.bind(address.0)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|source| BindError { address, variable, source })
 }
 
 /// An address that cannot be listened on.

@@ -5,6 +5,7 @@
 
 pub(crate) mod exposition;
 mod sinks;
+mod streams;
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +26,10 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-pub(crate) use self::sinks::SinkMetrics;
+pub(crate) use self::{
+    sinks::SinkMetrics,
+    streams::{SseClient, Streams},
+};
 use self::sinks::Sinks;
 
 /// Registries that get a label of their own when none are configured: the first so many that are seen.
@@ -59,7 +63,7 @@ struct Inner {
     errors: Family<ErrorLabels, Counter>,
     agents: Gauge,
     reports: Counter,
-    sse_clients: Gauge,
+    streams: Streams,
     received: Counter,
     rejected: Family<ReasonLabel, Counter>,
     board_pulls: Gauge,
@@ -96,7 +100,7 @@ impl Metrics {
             errors: Family::default(),
             agents: Gauge::default(),
             reports: Counter::default(),
-            sse_clients: Gauge::default(),
+            streams: Streams::default(),
             received: Counter::default(),
             rejected: Family::default(),
             board_pulls: Gauge::default(),
@@ -174,10 +178,9 @@ impl Metrics {
         self.0.rejected.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    /// Counts a reader of the event stream, until the guard is dropped.
-    pub(crate) fn sse_client(&self) -> SseClient {
-        self.0.sse_clients.inc();
-        SseClient(self.0.sse_clients.clone())
+    /// The numbers of the streams' readers.
+    pub(crate) fn streams(&self) -> Streams {
+        self.0.streams.clone()
     }
 
     /// The numbers of one sink.
@@ -188,16 +191,6 @@ impl Metrics {
     fn registry_label(&self, pull: &Pull) -> String {
         let Some(image) = &pull.image else { return UNKNOWN.to_owned() };
         self.0.registries.lock().unwrap_or_else(PoisonError::into_inner).label(image.registry()).to_owned()
-    }
-}
-
-/// A reader of the event stream that is counted as long as this lives.
-#[derive(Debug)]
-pub(crate) struct SseClient(Gauge);
-
-impl Drop for SseClient {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 
@@ -217,7 +210,7 @@ impl Inner {
         register(registry, names::METRIC_ERRORS, self.errors.clone());
         register(registry, names::METRIC_AGENTS, self.agents.clone());
         register(registry, names::METRIC_REPORTS, self.reports.clone());
-        register(registry, names::METRIC_SSE_CLIENTS, self.sse_clients.clone());
+        self.streams.register(registry);
         register(registry, names::METRIC_RECEIVED, self.received.clone());
         register(registry, names::METRIC_REJECTED, self.rejected.clone());
         register(registry, names::METRIC_BOARD_PULLS, self.board_pulls.clone());
@@ -289,6 +282,11 @@ struct ErrorLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StartLabel {
+    start: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     hash::{BuildHasher as _, RandomState},
     io,
+    net::IpAddr,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -22,6 +23,7 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
+use prometheus_client::metrics::counter::Counter;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -39,8 +41,10 @@ pub(crate) const MAX_CONNECTIONS: usize = 10_000;
 const MAX_STREAMS: u32 = 128;
 /// Longest list of headers of one request, in bytes, HTTP/2.
 const MAX_HEADERS: u32 = 16 * 1024;
-/// Buffer for reading heads and writing bodies of one HTTP/1.1 connection, in bytes.
-const MAX_BUFFER: usize = 64 * 1024;
+/// Buffer for reading heads and writing bodies of one connection, in bytes, where many bytes come or go at once.
+pub(crate) const LARGE_BUFFER: usize = 64 * 1024;
+/// The same where thousands of readers may be slow: each keeps so much. A head that is longer is refused.
+pub(crate) const SMALL_BUFFER: usize = 16 * 1024;
 /// A head must be complete within this time, and so must be TLS's handshake before it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that takes nothing of what is sent to it for so long is given up.
@@ -53,13 +57,27 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// How connections are taken and how long they live.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Manner {
     /// Who we are, for TLS; without it connections are plain.
     pub(crate) identity: Option<Identity>,
     /// Connections are asked to end after about this time, so that clients come back and spread over all collectors. `None` is never.
     pub(crate) age: Option<Duration>,
+    /// Buffer for reading heads and writing bodies of one connection, in bytes.
+    pub(crate) buffer: usize,
+    /// Counts connections that are given up because the peer takes nothing of what is sent.
+    pub(crate) unread: Counter,
 }
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self { identity: None, age: None, buffer: LARGE_BUFFER, unread: Counter::default() }
+    }
+}
+
+/// Who asks; stands with every request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Accepts connections until `stop` ends, then lets those that are open finish their requests. Counts itself in `serving` meanwhile.
 pub(crate) async fn serve<S, B>(
@@ -75,7 +93,7 @@ pub(crate) async fn serve<S, B>(
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let server = server();
+    let server = server(manner.buffer);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (close, closing) = watch::channel(false);
     let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
@@ -128,21 +146,23 @@ where
     B::Error: Into<Broken>,
 {
     async fn welcome(self, stream: TcpStream) -> Result<(), Broken> {
-        let stream = Impatient::new(stream);
-        let Some(identity) = &self.manner.identity else { return self.attend(stream).await };
+        let peer = Peer(stream.peer_addr()?.ip());
+        let stream = Impatient::new(stream, self.manner.unread.clone());
+        let Some(identity) = &self.manner.identity else { return self.attend(stream, peer).await };
         let handshake = TlsAcceptor::from(identity.now()).accept(stream);
         let stream = tokio::time::timeout(HEAD_TIMEOUT, handshake).await??;
-        self.attend(stream).await
+        self.attend(stream, peer).await
     }
 
     /// Serves the connection. It is asked to end when the listener does, when it is old, and when nothing was asked within the time for a
     /// head; requests that are open are finished.
-    async fn attend(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<(), Broken> {
+    async fn attend(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) -> Result<(), Broken> {
         let asked = Arc::new(AtomicBool::new(false));
         let service = {
             let asked = asked.clone();
-            self.service.map_request(move |request| {
+            self.service.map_request(move |mut request: Request<Incoming>| {
                 asked.store(true, Ordering::Relaxed);
+                request.extensions_mut().insert(peer);
                 request
             })
         };
@@ -193,14 +213,15 @@ async fn accept(
     Ok((stream, place))
 }
 
-fn server() -> auto::Builder<TokioExecutor> {
+fn server(buffer: usize) -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_BUFFER);
+    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(buffer);
     server
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADERS)
+        .max_send_buf_size(buffer)
         .max_pending_accept_reset_streams(MAX_RESETS)
         .keep_alive_interval(PING_EVERY);
     server
@@ -211,11 +232,12 @@ struct Impatient {
     stream: TcpStream,
     timer: Pin<Box<Sleep>>,
     waiting: bool,
+    unread: Counter,
 }
 
 impl Impatient {
-    fn new(stream: TcpStream) -> Self {
-        Self { stream, timer: Box::pin(tokio::time::sleep(WRITE_TIMEOUT)), waiting: false }
+    fn new(stream: TcpStream, unread: Counter) -> Self {
+        Self { stream, timer: Box::pin(tokio::time::sleep(WRITE_TIMEOUT)), waiting: false, unread }
     }
 
     /// Passes on what a write came to, and fails one that has been pending for too long.
@@ -229,6 +251,7 @@ impl Impatient {
             self.timer.as_mut().reset(Instant::now() + WRITE_TIMEOUT);
         }
         ready!(self.timer.as_mut().poll(cx));
+        self.unread.inc();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

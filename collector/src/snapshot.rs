@@ -3,6 +3,8 @@
 //! Every change of the board gets the next revision; a reader remembers the revision it has seen and asks for what came after it, so no
 //! reader needs a queue. The maps are persistent: making the next picture costs the changes, not the whole. Made by [`crate::keeper`].
 
+mod shape;
+
 use std::{
     cmp::Reverse,
     fmt,
@@ -45,7 +47,11 @@ pub(crate) struct Snapshot {
     changed: OrdMap<u64, Step>,
     removals: OrdSet<u64>,
     /// Removals up to this revision are forgotten.
-    forgotten: u64,
+    pub(crate) forgotten: u64,
+    /// How many are remembered.
+    pub(crate) remembered: usize,
+    /// Pulls that have appeared so far.
+    appeared: u64,
 }
 
 /// One pull at the revision of its last change, with its JSON written once.
@@ -53,27 +59,33 @@ pub(crate) struct Snapshot {
 pub(crate) struct Row {
     /// The revision of its last change.
     pub(crate) revision: u64,
+    /// Its number, of this epoch only: the first pull that appeared is 0.
+    pub(crate) number: u64,
     /// The state, with layers.
     pub(crate) status: PullStatus,
     /// When the collector learned it.
     pub(crate) at: Timestamp,
     /// Revision at which the pull appeared.
-    started: u64,
+    pub(crate) started: u64,
     /// Revision at which it ended; `None` while it runs.
     ended: Option<u64>,
-    /// Revision at which its phase or outcome changed last.
-    pub(crate) turned: u64,
-    layers: Vec<LayerMarks>,
+    /// Revision at which more than its [numbers](shape) changed last.
+    pub(crate) shaped: u64,
+    /// The same of its layers, in their order.
+    pub(crate) layers: Vec<LayerMarks>,
     plain: OnceLock<Box<RawValue>>,
     full: OnceLock<Box<RawValue>>,
 }
 
 /// The revisions at which a layer changed.
 #[derive(Clone, Copy, Debug, Default)]
-struct LayerMarks {
+pub(crate) struct LayerMarks {
     started: u64,
     completed: u64,
-    changed: u64,
+    /// Anything.
+    pub(crate) changed: u64,
+    /// More than bytes.
+    pub(crate) shaped: u64,
 }
 
 /// One thing that changed.
@@ -97,9 +109,9 @@ pub(crate) struct Cursor {
 }
 
 impl Snapshot {
-    /// An empty picture.
+    /// An empty picture. Revision 0 is before it: who has seen that has seen nothing.
     pub(crate) fn new(epoch: u64) -> Self {
-        Self { epoch, ..Self::default() }
+        Self { epoch, revision: 1, remembered: MAX_TOMBSTONES, ..Self::default() }
     }
 
     /// One pull.
@@ -151,12 +163,14 @@ impl Snapshot {
         self.revision += 1;
         let before = self.rows.get(&status.id).cloned();
         let started = before.as_ref().map_or(self.revision, |b| b.started);
+        let number = before.as_ref().map_or(self.appeared, |b| b.number);
+        self.appeared += u64::from(before.is_none());
         if before.is_none() && status.outcome.is_some() {
             // Its beginning and its end are two events, so they have two places.
             self.changed.insert(started, Step::Started(status.id));
             self.revision += 1;
         }
-        let row = Arc::new(Row::new(status, at, started, self.revision, before.as_deref()));
+        let row = Arc::new(Row::new(status, at, (number, started), self.revision, before.as_deref()));
         if let Some(before) = before {
             self.changed.remove(&before.revision);
             self.newest.remove(&before.place());
@@ -176,7 +190,7 @@ impl Snapshot {
         self.newest.remove(&row.place());
         self.changed.insert(self.revision, Step::Removed(id));
         self.removals.insert(self.revision);
-        if self.removals.len() > MAX_TOMBSTONES
+        if self.removals.len() > self.remembered
             && let Some(oldest) = self.removals.remove_min()
         {
             self.changed.remove(&oldest);
@@ -186,16 +200,18 @@ impl Snapshot {
 }
 
 impl Row {
-    fn new(status: PullStatus, at: Timestamp, started: u64, revision: u64, before: Option<&Self>) -> Self {
+    fn new(status: PullStatus, at: Timestamp, (number, started): (u64, u64), revision: u64, before: Option<&Self>) -> Self {
         let running = status.outcome.is_none();
         let same_turn = before.filter(|b| b.status.phase == status.phase && b.status.outcome == status.outcome);
+        let same_shape = same_turn.filter(|b| shape::is_same(&b.status, &status));
         let ended_before = same_turn.and_then(|b| b.ended);
         Self {
             revision,
+            number,
             at,
             started,
             ended: (!running).then(|| ended_before.unwrap_or(revision)),
-            turned: same_turn.map_or(revision, |b| b.turned),
+            shaped: same_shape.map_or(revision, |b| b.shaped),
             layers: mark_layers(&status, revision, before),
             status,
             plain: OnceLock::new(),
@@ -249,22 +265,25 @@ impl Row {
         events
     }
 
-    /// The JSON of one event about this pull.
+    /// Writes the JSON of one event about this pull. The event of a layer has the pull without layers, so that a change of many is not told
+    /// by the square of their number; the event of the pull that comes with it may have them all.
     ///
     /// # Errors
     /// Never for the types of the contract; the error is `serde_json`'s.
-    pub(crate) fn event_json(
+    pub(crate) fn write_event(
         &self,
+        text: &mut Vec<u8>,
         kind: EventType,
         layer: Option<&LayerStatus>,
         layers: bool,
-    ) -> Result<Vec<u8>, serde_json::Error> {
-        let pull = self.json(layers)?;
+    ) -> Result<(), serde_json::Error> {
+        let pull = self.json(layers && layer.is_none())?;
         let node = self.status.node_name.as_str();
-        serde_json::to_vec(&match layer {
+        let event = match layer {
             Some(layer) => PullEvent::of_layer(kind, self.at, layer, node, pull),
             None => PullEvent::of_pull(kind, self.at, node, pull),
-        })
+        };
+        serde_json::to_writer(text, &event)
     }
 
     /// Its place in lists.
@@ -299,6 +318,7 @@ fn mark_layers(status: &PullStatus, revision: u64, before: Option<&Row>) -> Vec<
             started: if begun && marks.started == 0 { revision } else { marks.started },
             completed: if complete && marks.completed == 0 { revision } else { marks.completed },
             changed: if was != Some(layer) { revision } else { marks.changed },
+            shaped: if was.is_some_and(|was| shape::is_same_layer(was, layer)) { marks.shaped } else { revision },
         }
     };
     status.layers.iter().flatten().enumerate().map(|(index, layer)| mark(index, layer)).collect()

@@ -255,6 +255,12 @@ vocabulary! {
     METRIC_AGENTS = Gauge "pulltrace_agents_connected" "{agent}" [] "Agents heard of within three heartbeats.";
     METRIC_REPORTS = Counter "pulltrace_agent_reports_total" "{report}" [] "Reports about pulls and nodes that were understood.";
     METRIC_SSE_CLIENTS = Gauge "pulltrace_sse_clients_active" "{client}" [] "Clients that read the event stream now.";
+    METRIC_SSE_OPENED = Counter "pulltrace_sse_opened_total" "{client}" ["start"] "Streams that began: new, resumed, or with an id that is unknown or too old.";
+    METRIC_SSE_REFUSED = Counter "pulltrace_sse_refused_total" "{client}" ["reason"] "Readers that were not let in: too many in total or from one address, or too long a header.";
+    METRIC_SSE_ENDED = Counter "pulltrace_sse_ended_total" "{client}" ["reason"] "Connections of readers that were ended: unread for too long, or so far behind that what left is forgotten.";
+    METRIC_SSE_BUILT = Counter "pulltrace_sse_chunks_built_total" "{chunk}" [] "Pieces of streams that were written, each for all readers who need the same.";
+    METRIC_SSE_SENT = Counter "pulltrace_sse_chunks_sent_total" "{chunk}" [] "Pieces of streams that readers took.";
+    METRIC_SSE_BYTES = Counter "pulltrace_sse_sent_bytes_total" "By" [] "Bytes of streams that readers took, compressed where they are.";
     METRIC_RECEIVED = Counter "pulltrace_receiver_accepted_total" "{record}" [] "OTLP records, spans and data points that were accepted.";
     METRIC_REJECTED = Counter "pulltrace_receiver_rejected_total" "{record}" ["reason"] "OTLP records or whole requests that were refused.";
     METRIC_BOARD_PULLS = Gauge "pulltrace_board_pulls" "{pull}" [] "Pulls in memory, running and ended.";

@@ -9,7 +9,7 @@ mod pods;
 mod query;
 mod sse;
 
-use std::sync::Arc;
+pub(crate) use self::sse::Caps;
 
 use axum::{
     Router,
@@ -20,7 +20,6 @@ use axum::{
     routing::get,
 };
 use serde_json::json;
-use tokio::sync::Semaphore;
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 
 use crate::{
@@ -42,13 +41,12 @@ const SECURITY: [(&str, &str); 4] = [
 #[derive(Clone, Debug)]
 struct Site {
     view: View,
-    metrics: Metrics,
-    readers: Arc<Semaphore>,
+    stage: sse::Stage,
 }
 
 /// Everything on the API's port.
-pub(crate) fn site(view: View, metrics: Metrics, readers: Guard, readiness: Readiness) -> Router {
-    let site = Site { view, metrics, readers: Arc::new(Semaphore::new(sse::MAX_READERS)) };
+pub(crate) fn site(view: View, metrics: &Metrics, readers: Guard, readiness: Readiness, caps: Caps) -> Router {
+    let site = Site { stage: sse::Stage::new(view.clone(), metrics, caps), view };
     let router = Router::new()
         .route("/api/v1/pulls", get(api::pulls))
         .route("/api/v1/pulls/{id}", get(api::pull))
@@ -57,6 +55,7 @@ pub(crate) fn site(view: View, metrics: Metrics, readers: Guard, readiness: Read
         .route("/api/v1/nodes", get(api::nodes))
         .route("/api/v1/summary", get(api::summary))
         .route("/api/v1/events", get(sse::events))
+        .route("/api/v1/frames", get(sse::frames))
         .with_state(site)
         .route_layer(middleware::from_fn_with_state(readers, admit))
         .route("/readyz", get(ready).with_state(readiness))
@@ -106,7 +105,8 @@ enum Problem {
     Denied(Denied),
     NotFound(String),
     Method,
-    TooManyReaders,
+    HeaderTooLarge(String),
+    TooManyReaders(sse::Full),
     Internal,
 }
 
@@ -124,10 +124,8 @@ impl IntoResponse for Problem {
             }
             Self::NotFound(message) => (StatusCode::NOT_FOUND, "not_found", message),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET is answered here".to_owned()),
-            Self::TooManyReaders => {
-                let message = format!("{} readers follow the events already; try again later", sse::MAX_READERS);
-                (StatusCode::SERVICE_UNAVAILABLE, "too_many_readers", message)
-            }
+            Self::HeaderTooLarge(message) => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "header_too_large", message),
+            Self::TooManyReaders(full) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_readers", full.to_string()),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "the answer could not be written".to_owned()),
         };
         let body = json!({ "error": { "code": code, "message": message } });
@@ -151,7 +149,10 @@ impl From<serde_json::Error> for Problem {
 #[cfg(test)]
 mod tests {
     use axum::{body::Body, http::Request};
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
 
     use lifecycle::board::Limits;
     use tower::ServiceExt as _;
@@ -166,7 +167,7 @@ mod tests {
         let keeper = Keeper::start(Limits::default(), 1, numbers.clone(), async { _ = stopped.await });
         let serving = Arc::new(AtomicUsize::new(3));
         let readiness = Readiness::new(keeper.clone(), serving.clone(), 4);
-        let site = site(keeper.view().clone(), numbers, Guard::Everyone, readiness);
+        let site = site(keeper.view().clone(), &numbers, Guard::Everyone, readiness, Caps { total: 1, per_address: 1 });
         let status = async || site.clone().oneshot(Request::get("/readyz").body(Body::empty()).unwrap()).await.unwrap().status();
         assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);
         serving.store(4, Ordering::Relaxed);

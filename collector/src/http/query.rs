@@ -37,6 +37,7 @@ struct Keys {
     limit: Option<usize>,
     cursor: Option<String>,
     last_event_id: Option<String>,
+    summary: Option<bool>,
 }
 
 /// Which pulls are meant, and how they are to be shown.
@@ -50,10 +51,12 @@ pub(super) struct Wanted {
     pub(super) after: Option<Newest>,
     /// Where a stream goes on, as it was said.
     pub(super) last_event_id: Option<String>,
+    /// Whether sentences are told whenever they change, if it was said.
+    pub(super) summary: Option<bool>,
 }
 
 /// Which pulls are meant.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Filter {
     /// The name of a pod that waits for the pull.
     pod: Option<String>,
@@ -68,11 +71,12 @@ pub(super) struct Filter {
     text: Option<String>,
 }
 
-/// The two questions that share the keys; each refuses those of the other.
+/// The questions that share the keys; each refuses those of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Question {
     List,
     Stream,
+    Frames,
 }
 
 impl Wanted {
@@ -81,8 +85,10 @@ impl Wanted {
         let Query(keys) = Query::<Keys>::try_from_uri(uri).map_err(|error| Problem::BadRequest(said(&error)))?;
         let elsewhere = match question {
             Question::List => keys.last_event_id.as_ref().map(|_| "lastEventId"),
-            Question::Stream => keys.limit.map(|_| "limit").or(keys.cursor.as_ref().map(|_| "cursor")),
+            Question::Stream | Question::Frames => keys.limit.map(|_| "limit").or(keys.cursor.as_ref().map(|_| "cursor")),
         };
+        let summary = keys.summary.filter(|_| question != Question::Frames).map(|_| "summary");
+        let elsewhere = elsewhere.or(summary);
         if let Some(key) = elsewhere {
             return Err(Problem::BadRequest(format!("{key} means nothing here")));
         }
@@ -110,7 +116,7 @@ impl Wanted {
             text: keys.q.map(|text| text.to_lowercase()),
         };
         let after = keys.cursor.map(|text| read_cursor(&text)).transpose()?;
-        Ok(Self { filter, layers: keys.layers, limit, after, last_event_id: keys.last_event_id })
+        Ok(Self { filter, layers: keys.layers, limit, after, last_event_id: keys.last_event_id, summary: keys.summary })
     }
 }
 
@@ -121,6 +127,16 @@ impl Filter {
             && self.phase.is_none_or(|phase| phase == pull.phase)
             && self.outcome.as_deref().is_none_or(|outcome| pull.outcome == Some(outcome))
             && self.active.is_none_or(|active| active == pull.is_running())
+    }
+
+    /// Whether this pull, which changed, may have been meant before: it is on the node that is meant, if one is.
+    pub(super) fn is_of_node(&self, pull: &PullStatus) -> bool {
+        self.node.as_ref().is_none_or(|wanted| *wanted == pull.node_name)
+    }
+
+    /// Whether it is free text that says which pulls are meant: that is looked for in sentences too, which change with every number.
+    pub(super) const fn looks_at_words(&self) -> bool {
+        self.text.is_some()
     }
 
     /// Whether this pull is meant at some time of its life: everything but phase and outcome fits.
