@@ -73,7 +73,12 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     };
     let intake = receive::Intake::new(pass_on, metrics.clone(), agents, readiness.clone(), &config.cluster_name).router();
     let site = http::site(keeper.view().clone(), &metrics, access.readers, readiness.clone(), config.readers);
-    let for_readers = Manner { identity: access.http_tls, buffer: serve::SMALL_BUFFER, unread: metrics.streams().unread(), ..Manner::default() };
+    let for_readers = Manner {
+        identity: access.http_tls,
+        buffer: serve::SMALL_BUFFER,
+        unread: metrics.streams().unread(),
+        ..Manner::default()
+    };
     let for_agents = Manner { identity: access.otlp_tls, age: Some(config.otlp_connection_age), ..Manner::default() };
 
     let (mut takers, mut tellers) = (JoinSet::new(), JoinSet::new());

@@ -26,11 +26,11 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
+use self::sinks::Sinks;
 pub(crate) use self::{
     sinks::SinkMetrics,
     streams::{SseClient, Streams},
 };
-use self::sinks::Sinks;
 
 /// Registries that get a label of their own when none are configured: the first so many that are seen.
 pub(crate) const MAX_REGISTRIES: usize = 50;

@@ -294,6 +294,21 @@ impl AsyncWrite for Impatient {
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_given_up_and_counted() {
+        use tokio::io::AsyncWriteExt as _;
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let unread = Counter::default();
+        let mut stream = Impatient::new(listener.accept().await.unwrap().0, unread.clone());
+        let begin = Instant::now();
+        let error = stream.write_all(&vec![0; 64 << 20]).await.unwrap_err();
+        assert_eq!((error.kind(), unread.get()), (io::ErrorKind::TimedOut, 1));
+        assert!(begin.elapsed() >= WRITE_TIMEOUT);
+        drop(peer);
+    }
+
     #[test]
     fn connections_made_together_do_not_end_together() {
         let age = Duration::from_secs(600);

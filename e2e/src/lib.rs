@@ -29,5 +29,6 @@ pub mod pulltrace;
 pub mod registry;
 pub mod site;
 pub mod sse;
+pub mod swarm;
 pub mod tools;
 pub mod truth;

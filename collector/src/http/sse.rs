@@ -94,8 +94,7 @@ impl Stage {
         let class = Class { filter: wanted.filter, dialect, gzip: takes_gzip(headers) };
         let (at, turn) = (resumed.unwrap_or_else(|| Position::newcomer(&now)), self.places.taken());
         let encoding = class.gzip.then(|| [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))]);
-        let reader =
-            Reader::new((self.shared.clone(), self.beats.clone()), class, at, (self.numbers.clone(), place, turn));
+        let reader = Reader::new((self.shared.clone(), self.beats.clone()), class, at, (self.numbers.clone(), place, turn));
         let body = Body::from_stream(stream::unfold(reader, Reader::next));
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),

@@ -57,7 +57,8 @@ pub(super) fn is_same(a: &PullStatus, b: &PullStatus) -> bool {
         && layers.iter().flatten().zip(b.layers.iter().flatten()).all(|(one, other)| one.digest == other.digest);
     sizes
         && same_layers
-        && (id, node_name, cluster, runtime, containerd_namespace) == (&b.id, &b.node_name, &b.cluster, &b.runtime, &b.containerd_namespace)
+        && (id, node_name, cluster, runtime, containerd_namespace)
+            == (&b.id, &b.node_name, &b.cluster, &b.runtime, &b.containerd_namespace)
         && (image_ref, image_digest, registry) == (&b.image_ref, &b.image_digest, &b.registry)
         && (phase, outcome, wait, total_known, cached_bytes) == (&b.phase, &b.outcome, &b.wait, &b.total_known, &b.cached_bytes)
         && (layer_count, layers_cached, layers_lazy) == (&b.layer_count, &b.layers_cached, &b.layers_lazy)

@@ -187,6 +187,11 @@ impl Stream {
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         // Without HTTP/1.1's chunks the body is the stream itself.
         write!(stream, "GET {path} HTTP/1.0\r\nHost: test\r\n{headers}\r\n").unwrap();
+        Self::adopt(stream)
+    }
+
+    /// One that has asked already.
+    pub(crate) fn adopt(stream: TcpStream) -> Self {
         let mut reader = BufReader::new(stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {

@@ -32,7 +32,14 @@ impl Dense {
 
     fn tell_numbers(&mut self, row: &Row) -> Result<(), serde_json::Error> {
         let PullStatus {
-            downloaded_bytes, bytes_per_sec, eta_seconds, eta_low_seconds, eta_high_seconds, layers_done, total_bytes, ..
+            downloaded_bytes,
+            bytes_per_sec,
+            eta_seconds,
+            eta_low_seconds,
+            eta_high_seconds,
+            layers_done,
+            total_bytes,
+            ..
         } = &row.status;
         let eta = (eta_seconds, eta_low_seconds, eta_high_seconds);
         let head = (row.number, downloaded_bytes, bytes_per_sec, eta.0, eta.1, eta.2, layers_done);

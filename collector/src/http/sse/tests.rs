@@ -7,26 +7,36 @@
 mod client;
 mod world;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use client::{Client, Told};
+use tokio::{sync::watch, time::Instant};
 use world::{Luck, World};
 
 use super::{
+    Caps,
     beat::Beat,
+    places::Places,
+    reader::Reader,
     shared::Shared,
     walk::{Class, Dialect, Position},
 };
 use crate::{
     http::query::{Question, Wanted},
-    metrics::Metrics,
-    snapshot::Cursor,
+    metrics::{Metrics, Streams},
+    snapshot::{Cursor, Snapshot},
 };
 
 /// Reports, unless said otherwise: enough for every kind of luck.
-const EVENTS: u64 = 4_000;
-/// Who reads: the question, its form, and which of the pulls that it has it would ask for again.
-const READERS: [(&str, Dialect, fn(&str) -> bool); 10] = [
+const EVENTS: u64 = 2_500;
+/// A question, its form, and which of the pulls that it has a reader would ask for again.
+type Asks = (&'static str, Dialect, fn(&str) -> bool);
+/// Who reads.
+const READERS: [Asks; 10] = [
     ("", Dialect::Events { layers: false }, |_| true),
     ("", Dialect::Events { layers: false }, |_| true),
     ("layers=true", Dialect::Events { layers: true }, |_| true),
@@ -154,4 +164,71 @@ fn a_chunk_is_written_once_for_all_readers_at_one_place() {
     }
     let longest = first.iter().map(|chunk| chunk.len()).max().unwrap();
     assert!(longest < 32 * 1024, "a slow reader keeps at most a chunk: {longest} bytes");
+}
+
+#[test]
+fn an_id_is_good_for_as_long_as_nothing_that_left_since_is_forgotten() {
+    let mut world = World::new(3);
+    let early = world.play(200).now;
+    let late = world.play(100).now;
+    let at = |cursor: Cursor, snapshot: &Snapshot| Position::resumed(cursor, snapshot);
+    let known = Position { complete: early.revision, seen: early.revision, sync_at: None };
+    assert_eq!(at(early.cursor(), &late), Some(known));
+    assert_eq!(at(Cursor { epoch: !early.epoch, ..early.cursor() }, &late), None, "of another start");
+    assert_eq!(at(Cursor { revision: late.revision + 1, ..late.cursor() }, &late), None, "of the future");
+    assert_eq!(at(Cursor { revision: 0, ..late.cursor() }, &late), None, "of one who was told nothing whole");
+    let now = world.play(3_000).now;
+    assert!(now.forgotten > early.revision);
+    assert_eq!(at(early.cursor(), &now), None, "too old");
+    assert!(known.is_behind(&now), "who is connected and so slow is no better off");
+    assert!(!Position::newcomer(&now).is_behind(&now));
+}
+
+fn reader(beat: Beat, class: Class) -> (Reader, watch::Sender<Beat>, Streams) {
+    let numbers = Metrics::new(&[]).streams();
+    let place = Places::new(Caps { total: 1, per_address: 1 }).take(IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
+    let at = Position::newcomer(&beat.now);
+    let (beats, receiver) = watch::channel(beat);
+    let shared = Arc::new(Shared::new(numbers.clone()));
+    (Reader::new((shared, receiver), class, at, (numbers.clone(), place, 0)), beats, numbers)
+}
+
+async fn next(reader: Reader) -> (String, Reader) {
+    let (Ok(bytes), reader) = reader.next().await.expect("the stream goes on");
+    (String::from_utf8(bytes.to_vec()).unwrap(), reader)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_gives_a_sign_of_life_every_fifteen_seconds() {
+    let mut world = World::new(5);
+    let (reader, beats, _) = reader(world.settle(), class("node=nowhere", Dialect::Events { layers: false }));
+    let (greeting, reader) = next(reader).await;
+    assert_eq!(greeting, "retry: 1500\n\n");
+    let (sync, reader) = next(reader).await;
+    assert!(sync.starts_with("event: sync\ndata: {}\nid: "), "{sync}");
+    let begin = Instant::now();
+    let (comment, reader) = next(reader).await;
+    assert_eq!((comment.as_str(), begin.elapsed().as_secs()), (":\n\n", 15));
+    // What happens elsewhere is nothing to tell, but an id to come back with.
+    let beat = world.play(200);
+    let id = beat.now.cursor();
+    beats.send_replace(beat);
+    let (comment, reader) = next(reader).await;
+    assert_eq!((comment, begin.elapsed().as_secs()), (format!(":\nid: {id}\n\n"), 30));
+    drop(beats);
+    assert!(reader.next().await.is_none(), "it ends with the keeper");
+}
+
+#[tokio::test]
+async fn a_reader_so_far_behind_that_removals_are_forgotten_is_sent_back_to_begin_again() {
+    let mut world = World::new(6);
+    let (mut reader, beats, _) = reader(world.play(500), class("", Dialect::Events { layers: false }));
+    let mut text = String::new();
+    while !text.contains("event: sync") {
+        (text, reader) = next(reader).await;
+    }
+    beats.send_replace(world.play(10));
+    (_, reader) = next(reader).await;
+    beats.send_replace(world.play(4_000));
+    assert!(reader.next().await.is_none());
 }

@@ -7,11 +7,7 @@
 //! whoever is cut off on the way is told all of it again, and nothing is lost. A newcomer that is slow is complete up to 0 for as long, though it
 //! hears `sync` when it has come as far as the world was when it came.
 
-use super::{
-    beat::Beat,
-    dense::Dense,
-    plain::Plain,
-};
+use super::{beat::Beat, dense::Dense, plain::Plain};
 use crate::{
     http::query::Filter,
     snapshot::{Cursor, Row, Snapshot, Step},
@@ -157,7 +153,9 @@ impl Walk<'_> {
             Step::Row(row) if self.is_told(row) => tell.changed(row),
             Step::Row(row) if self.may_have(row) => tell.gone(row.status.id),
             Step::Row(_) => Ok(()),
-            Step::Removed(id) if self.before.is_none_or(|before| before.row(*id).is_some_and(|row| self.filter.is_about(&row.status))) => {
+            Step::Removed(id)
+                if self.before.is_none_or(|before| before.row(*id).is_some_and(|row| self.filter.is_about(&row.status))) =>
+            {
                 tell.gone(*id)
             }
             Step::Removed(_) => Ok(()),
@@ -173,7 +171,9 @@ impl Walk<'_> {
     /// of a few pulls too many.
     fn may_have(&self, row: &Row) -> bool {
         let changed_sides = row.shaped > self.at.complete || self.filter.looks_at_words();
-        let was_told = |was: &Row| self.filter.matches(&was.status) || self.filter.is_about(&was.status) && !self.filter.is_about(&row.status);
+        let was_told = |was: &Row| {
+            self.filter.matches(&was.status) || self.filter.is_about(&was.status) && !self.filter.is_about(&row.status)
+        };
         changed_sides
             && self.filter.is_of_node(&row.status)
             && self.before.is_none_or(|before| before.row(row.status.id).is_some_and(|was| was_told(was)))

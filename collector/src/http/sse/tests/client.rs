@@ -144,12 +144,13 @@ impl Client {
         for numbers in list("numbers") {
             let pull = self.frames.get_mut(&numbers[0].as_u64().unwrap()).expect("numbers are of a pull that was told whole");
             let pull = pull.as_object_mut().unwrap();
-            let names = ["downloadedBytes", "bytesPerSec", "etaSeconds", "etaLowSeconds", "etaHighSeconds", "layersDone", "totalBytes"];
+            let names =
+                ["downloadedBytes", "bytesPerSec", "etaSeconds", "etaLowSeconds", "etaHighSeconds", "layersDone", "totalBytes"];
             for (name, value) in names.iter().zip(&numbers.as_array().unwrap()[1..]) {
-                match value {
-                    Value::Null if *name == "totalBytes" => {}
-                    Value::Null => _ = pull.remove(*name),
-                    value => _ = pull.insert((*name).to_owned(), value.clone()),
+                match (value.is_null(), *name) {
+                    (true, "totalBytes") => {}
+                    (true, name) => _ = pull.remove(name),
+                    (false, name) => _ = pull.insert(name.to_owned(), value.clone()),
                 }
             }
             if let Some(summary) = numbers.get(8) {
@@ -159,10 +160,10 @@ impl Client {
         for of_pull in list("layers") {
             let pull = self.frames.get_mut(&of_pull[0].as_u64().unwrap()).expect("layers are of a pull that was told whole");
             for layer in &of_pull.as_array().unwrap()[1..] {
-                let known = &mut pull["layers"][layer[0].as_u64().unwrap() as usize];
-                match &layer[1] {
-                    whole @ Value::Object(_) => *known = whole.clone(),
-                    bytes => known["downloadedBytes"] = bytes.clone(),
+                let known = &mut pull["layers"][usize::try_from(layer[0].as_u64().unwrap()).unwrap()];
+                match layer[1].is_object() {
+                    true => *known = layer[1].clone(),
+                    false => known["downloadedBytes"] = layer[1].clone(),
                 }
             }
         }

@@ -31,6 +31,11 @@ impl Luck {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % bound
     }
+
+    /// A place in a list of this length.
+    fn place(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap()
+    }
 }
 
 /// Nodes, the channel and the board.
@@ -75,7 +80,7 @@ impl World {
                 _ => self.under_way.push(report),
             }
             while self.under_way.len() > UNDER_WAY {
-                let any = self.luck.below(self.under_way.len() as u64) as usize;
+                let any = self.luck.place(self.under_way.len());
                 let report = self.under_way.swap_remove(any);
                 self.arrive(report);
             }
@@ -133,7 +138,7 @@ impl World {
             self.born += 1;
             self.pulls.push(born(self.born, self.now));
         }
-        let any = self.luck.below(self.pulls.len() as u64) as usize;
+        let any = self.luck.place(self.pulls.len());
         let luck = self.luck.below(100);
         let (node, pull) = &mut self.pulls[any];
         pull.sequence += 1;
