@@ -11,8 +11,9 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::config::Config;
 
-/// Bytes on their way to one reader that the system may hold: a reader that does not read fills them, and without a bound that is megabytes.
-const SEND_BUFFER: u32 = 64 * 1024;
+/// Bytes on their way to one reader that the system may hold, give or take its bookkeeping: a reader that does not read fills them, and without
+/// a bound that is megabytes. A third must be taken before more can be written, so what reads a kilobyte a second is not taken for deaf.
+const SEND_BUFFER: u32 = 32 * 1024;
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
