@@ -150,8 +150,9 @@ where
         let stream = Impatient::new(stream, self.manner.unread.clone());
         let Some(identity) = &self.manner.identity else { return self.attend(stream, peer).await };
         let handshake = TlsAcceptor::from(identity.now()).accept(stream);
-        let stream = tokio::time::timeout(HEAD_TIMEOUT, handshake).await??;
-        self.attend(stream, peer).await
+        let stream = tokio::time::timeout(HEAD_TIMEOUT, Box::pin(handshake)).await??;
+        // On the heap, so that the thousands without TLS do not have room for it too.
+        Box::pin(self.attend(stream, peer)).await
     }
 
     /// Serves the connection. It is asked to end when the listener does, when it is old, and when nothing was asked within the time for a

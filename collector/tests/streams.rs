@@ -19,7 +19,9 @@ const EVENTS: &str = "/api/v1/events";
 /// A connection from one of loopback's addresses, with a receive buffer of about so many bytes if that matters.
 fn dial(from: [u8; 4], to: SocketAddr, buffer: Option<usize>) -> TcpStream {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    buffer.map(|bytes| sockopt::set_socket_recv_buffer_size(&socket, bytes).unwrap());
+    if let Some(bytes) = buffer {
+        sockopt::set_socket_recv_buffer_size(&socket, bytes).unwrap();
+    }
     bind(&socket, &SocketAddr::new(IpAddr::from(from), 0)).unwrap();
     connect(&socket, &to).unwrap();
     let stream = TcpStream::from(socket);
