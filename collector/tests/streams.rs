@@ -69,9 +69,13 @@ fn an_id_of_ten_kilobytes_is_refused_and_so_is_any_head_that_long() {
     let answer = get(house.http, EVENTS, &[("Last-Event-ID", &long)]);
     assert_eq!((answer.status, &answer.json()["error"]["code"]), (431, &json!("header_too_large")));
     assert_eq!(house.metric("pulltrace_sse_refused_total{reason=\"header\"}"), 1.0);
-    let longer = format!("x-anything: {}\r\n", "9".repeat(30_000));
-    let (head, _) = ask(dial([127, 0, 0, 1], house.http, None), EVENTS, &longer);
-    assert!(head.starts_with("HTTP/1.1 431"), "{head}");
+    // A head so long that nobody reads it to its end: the answer may be overtaken by the end of the connection, but is no stream.
+    let mut stream = dial([127, 0, 0, 1], house.http, None);
+    let sent = write!(stream, "GET {EVENTS} HTTP/1.1\r\nhost: test\r\nx-anything: {}\r\n\r\n", "9".repeat(30_000));
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 431") || answer.is_empty() && (sent.is_err() || read.is_err()), "{answer}");
     assert_eq!(house.metric("pulltrace_sse_clients_active"), 0.0);
 }
 
