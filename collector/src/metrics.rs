@@ -162,6 +162,7 @@ impl Metrics {
         grow(&inner.refused, "final", now.refused_final, before.refused_final);
         grow(&inner.refused, "foreign", now.refused_foreign, before.refused_foreign);
         grow(&inner.refused, "capacity", now.refused_capacity, before.refused_capacity);
+        grow(&inner.refused, "other_agent", now.refused_other_agent, before.refused_other_agent);
     }
 
     /// Counts what came of one request that was taken.

@@ -265,7 +265,7 @@ vocabulary! {
     METRIC_REJECTED = Counter "pulltrace_receiver_rejected_total" "{record}" ["reason"] "OTLP records or whole requests that were refused.";
     METRIC_BOARD_PULLS = Gauge "pulltrace_board_pulls" "{pull}" [] "Pulls in memory, running and ended.";
     METRIC_BOARD_EVICTED = Counter "pulltrace_board_evicted_total" "{pull}" ["reason"] "Pulls that were forgotten: ttl, or capacity.";
-    METRIC_BOARD_REFUSED = Counter "pulltrace_board_refused_total" "{report}" ["reason"] "Reports that changed nothing: stale, final, foreign (of another node's pull), or capacity.";
+    METRIC_BOARD_REFUSED = Counter "pulltrace_board_refused_total" "{report}" ["reason"] "Reports that changed nothing: stale, final, foreign (of another node's pull), capacity, or other_agent (a Go agent beside one of ours).";
     METRIC_BOARD_PODS_REFUSED = Counter "pulltrace_board_pods_refused_total" "{pod}" [] "Pods and their events for which there was no memory.";
     METRIC_FORWARD_ACCEPTED = Counter "pulltrace_forward_accepted_total" "{request}" ["sink"] "Requests that were to be forwarded: at every scrape the sum of those sent, queued and dropped.";
     METRIC_FORWARD_WAITING = Gauge "pulltrace_forward_queued" "{request}" ["sink"] "Requests that wait to be forwarded.";

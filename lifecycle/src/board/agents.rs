@@ -17,6 +17,9 @@ use crate::{
     time::Timestamp,
 };
 
+/// Begins the uid of an agent that sends lists; its node's name follows.
+pub(super) const LISTER: &str = "list:";
+
 /// Name and uid of a node: a node that was made anew under an old name is another one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct AgentKey {
@@ -27,6 +30,16 @@ pub(super) struct AgentKey {
 impl AgentKey {
     pub(super) fn of(node: &Node) -> Self {
         Self { name: node.name.clone(), uid: node.uid.as_str().into() }
+    }
+
+    /// Name of the node.
+    pub(super) const fn name(&self) -> &NodeName {
+        &self.name
+    }
+
+    /// Whether it sends lists instead of reports.
+    pub(super) fn is_lister(&self) -> bool {
+        self.uid.strip_prefix(LISTER).is_some_and(|name| name == self.name.as_str())
     }
 
     /// The same node as its agent calls it before it knows a uid: by its name.
@@ -183,6 +196,11 @@ impl Agents {
     /// Whether an agent is heard that watches this node.
     pub(super) fn is_watched(&self, name: &NodeName) -> bool {
         self.named(name).any(|agent| agent.presence == Presence::Connected)
+    }
+
+    /// Whether another agent is heard that watches the same node.
+    pub(super) fn is_watched_beside(&self, key: &AgentKey) -> bool {
+        self.named(&key.name).any(|agent| agent.presence == Presence::Connected && *agent.node.uid != *key.uid)
     }
 
     fn named(&self, name: &NodeName) -> impl Iterator<Item = &Agent> {

@@ -9,6 +9,7 @@ mod classify;
 mod entry;
 mod host;
 mod limits;
+mod listed;
 mod pods;
 mod relate;
 mod sighting;
@@ -27,6 +28,7 @@ use std::{
 use self::{
     agents::{AgentKey, Agents, Word},
     entry::{Entry, Standing},
+    listed::Listers,
     pods::Pods,
     status::{NodeStatus, PullStatus},
     waits::Waits,
@@ -35,6 +37,7 @@ pub use self::{
     classify::classify,
     host::{HostStatus, PressureStatus},
     limits::{HEARTBEAT, HISTORY_TTL, LOST_AFTER, Limits, MAX_NODES, MAX_PULLS, MAX_PULLS_PER_NODE, SILENT_AFTER, UNTOLD_AFTER},
+    listed::{Listed, ListedLayer, Listing, MAX_LISTED_LAYERS},
     pods::{ContainerStatus, MAX_PODS, MAX_PODS_PER_NODE, PodRef, PodStatus, QueueStatus, WaitOver},
     sighting::{ContainerKind, ContainerSeen, EventKind, KubeletEvent, PodKey, PodSeen, Sighting, Waiting, Workload},
     timing::phase_durations,
@@ -55,6 +58,8 @@ pub enum Input {
     Pull(Box<Report>),
     /// An agent's word about itself.
     Node(Box<NodeReport>),
+    /// Everything that an agent of another make sees on its node.
+    Listing(Box<Listing>),
     /// Something that was seen of the cluster's pods and nodes.
     Sighting(Sighting),
 }
@@ -107,6 +112,8 @@ pub struct Counts {
     pub refused_foreign: u64,
     /// Reports about new pulls or nodes for which no memory was left.
     pub refused_capacity: u64,
+    /// Lists of a node that has an agent of ours.
+    pub refused_other_agent: u64,
     /// Pulls that were forgotten because their history was over.
     pub evicted_ttl: u64,
     /// Pulls that were forgotten to make room.
@@ -128,6 +135,8 @@ pub struct Board {
     waits: Waits,
     /// Pulls that only a kubelet tells of, by node.
     coarse: BTreeMap<NodeName, BTreeSet<PullId>>,
+    /// Agents that send lists.
+    listers: Listers,
     /// Nodes whose agent gets time to speak, and until when.
     recheck: BTreeMap<NodeName, Timestamp>,
     say_again_at: Timestamp,
@@ -146,6 +155,7 @@ impl Board {
         match input {
             Input::Pull(report) => self.observe_pull(*report, now),
             Input::Node(report) => self.observe_node(*report, now),
+            Input::Listing(listing) => self.observe_listing(*listing, now),
             Input::Sighting(sighting) => self.observe_sighting(sighting, now),
         }
     }
@@ -164,7 +174,8 @@ impl Board {
                 Word::Gone { at } => {
                     self.each_open(&key, now, |entry| entry.is_running().then_some(Standing::Lost { at, silent: true }))
                 }
-                Word::Remembered | Word::Forgotten => {}
+                Word::Forgotten => _ = self.listers.remove(key.name()),
+                Word::Remembered => {}
             }
         }
         if now >= self.say_again_at {
@@ -275,6 +286,7 @@ impl Board {
             return;
         }
         self.counts.accepted += 1;
+        self.withdraw_lists(&report.node.name);
         self.agents.take_report(&key, report);
         if knows_its_pulls {
             self.reconcile(&key, active, now);
@@ -286,6 +298,9 @@ impl Board {
         let heard = self.agents.hear(key, &report.node, self.limits.nodes, now);
         if heard && self.agents.has_stale(key) {
             self.each_open(key, now, |entry| matches!(entry.standing, Standing::Stale).then_some(Standing::Current));
+        }
+        if heard {
+            self.withdraw_lists(&report.node.name);
         }
         heard
     }
@@ -335,7 +350,10 @@ impl Board {
 
     fn sentence(&self, entry: &Entry, now: Timestamp) -> String {
         let hearing = match entry.standing {
-            Standing::Current if entry.known.coarse => Hearing::Secondhand { watched: self.agents.is_watched(&entry.node.name) },
+            Standing::Current if entry.known.coarse => {
+                let name = &entry.node.name;
+                Hearing::Secondhand { watched: self.agents.is_watched(name) && !self.listers.contains_key(name) }
+            }
             Standing::Current | Standing::Ended { .. } => Hearing::Clear,
             Standing::Stale => Hearing::Silent(self.agents.silence(&entry.agent, now)),
             Standing::Lost { silent: true, .. } => Hearing::Silent(self.agents.silence(&entry.agent, now)),

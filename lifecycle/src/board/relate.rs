@@ -73,6 +73,7 @@ impl Board {
     /// Brings what is known of the pulls of a node up to what is known of its pods.
     pub(super) fn relate(&mut self, node: &NodeName, now: Timestamp) {
         self.recheck.remove(node);
+        self.settle_listed(node, now);
         self.tell_coarse(node, now);
         let ids: Vec<_> = self.pulls_on(node).into_iter().map(|pull| pull.id).collect();
         for id in ids {
@@ -248,7 +249,9 @@ impl Entry {
         let is_weak = match &ending.outcome {
             Outcome::Canceled => failure.class != ErrorClass::Canceled,
             Outcome::Failed(said) => said.class == ErrorClass::Other && *said != *failure,
-            Outcome::Ready | Outcome::Lost => false,
+            // Concluded from bytes that an agent of another make listed.
+            Outcome::Ready => self.agent.is_lister() && ending.source == TimingSource::Inferred,
+            Outcome::Lost => false,
         };
         is_weak.then(|| Ending { outcome: Outcome::Failed(failure.clone()), ..ending.clone() })
     }
