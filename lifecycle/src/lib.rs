@@ -16,6 +16,8 @@ pub mod image;
 pub mod measure;
 pub mod names;
 pub mod pull;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod time;
 pub mod track;
 pub mod wire;

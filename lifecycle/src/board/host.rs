@@ -6,6 +6,7 @@ use crate::pull::{Host, Percent, Pressure};
 
 /// The node's load during the last seconds, everything on it counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct HostStatus {
     /// Bytes per second that the network cards received.
@@ -30,6 +31,7 @@ pub struct HostStatus {
 
 /// Pressure over the last ten seconds, percent of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PressureStatus {
     /// Some task waited.
     pub some: u8,

@@ -14,6 +14,7 @@ mod pods;
 mod relate;
 mod sighting;
 pub mod status;
+mod story;
 mod timing;
 mod waits;
 
@@ -40,6 +41,7 @@ pub use self::{
     listed::{Listed, ListedLayer, Listing, MAX_LISTED_LAYERS},
     pods::{ContainerStatus, MAX_PODS, MAX_PODS_PER_NODE, PodRef, PodStatus, QueueStatus, WaitOver},
     sighting::{ContainerKind, ContainerSeen, EventKind, KubeletEvent, PodKey, PodSeen, Sighting, Waiting, Workload},
+    story::{Attempt, MAX_ATTEMPTS, Moment, Past, What, Whom, attempts, timeline},
     timing::phase_durations,
 };
 use crate::{

@@ -57,6 +57,7 @@ pub struct PodSeen {
 
 /// What people call the owner of pods: `Deployment web`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Workload {
     /// Kind.
     pub kind: Box<str>,
@@ -90,6 +91,7 @@ pub struct Waiting {
 
 /// What a container is to its pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ContainerKind {
     /// One of the containers proper.

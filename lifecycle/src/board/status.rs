@@ -10,10 +10,11 @@ use serde::Serialize;
 use super::{
     HostStatus, PodRef,
     entry::{Entry, Standing},
+    story::Past,
 };
 use crate::{
     image::{Digest, ImageRef},
-    pull::{Eta, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId, Size, Wait},
+    pull::{Eta, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId, Size, TimingSource, Wait},
     time::Timestamp,
 };
 
@@ -22,6 +23,7 @@ pub const SCHEMA_VERSION: &str = "v1";
 
 /// One pull, as everyone outside sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::module_name_repetitions, reason = "the contract's name")]
 pub struct PullStatus {
@@ -49,6 +51,7 @@ pub struct PullStatus {
     /// How far it has come; an ended pull keeps its last phase.
     pub phase: Phase,
     /// How it ended: `ready`, `failed`, `canceled` or `lost`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = Outcome::WORDS)))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<&'static str>,
     /// Why no byte moves.
@@ -103,6 +106,7 @@ pub struct PullStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Its class, one of a closed set.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = crate::pull::ErrorClass::ALL.map(crate::pull::ErrorClass::as_str))))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_class: Option<&'static str>,
     /// What usually helps.
@@ -125,6 +129,9 @@ pub struct PullStatus {
     /// What else the node did meanwhile; left out while nothing is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostStatus>,
+    /// What is told of it only when it is asked for alone.
+    #[serde(skip)]
+    pub past: Past,
     /// Its layers, base first; left out where they were not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<LayerStatus>>,
@@ -132,6 +139,7 @@ pub struct PullStatus {
 
 /// One layer of a pull.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::module_name_repetitions, reason = "the contract's name")]
 pub struct LayerStatus {
@@ -165,14 +173,22 @@ pub struct LayerStatus {
     /// When its snapshot was complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unpack_completed_at: Option<Timestamp>,
+    /// How exactly the times of its download are known.
+    #[serde(skip)]
+    pub download_source: TimingSource,
+    /// How exactly the times of its unpacking are known.
+    #[serde(skip)]
+    pub unpack_source: TimingSource,
 }
 
 /// Why no byte moves.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::module_name_repetitions, reason = "named like its siblings")]
 pub struct WaitStatus {
     /// `download_slot`, `layer_lock`, `stalled` or `retrying`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = Wait::WORDS)))]
     pub kind: &'static str,
     /// When the waiting began.
     pub since: Timestamp,
@@ -189,6 +205,7 @@ pub struct WaitStatus {
 
 /// One node, as everyone outside sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::module_name_repetitions, reason = "named like its siblings")]
 pub struct NodeStatus {
@@ -229,6 +246,7 @@ pub struct NodeStatus {
 
 /// What happened, in the words of the event stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum EventType {
     /// A pull was seen for the first time.
     #[serde(rename = "pull.started")]
@@ -257,6 +275,7 @@ pub enum EventType {
 ///
 /// `P` is a [`PullStatus`] or its finished JSON, so that it need not be written twice.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PullEvent<'a, P> {
     /// [`SCHEMA_VERSION`].
@@ -328,6 +347,12 @@ impl PullStatus {
             stalled_since,
             stale: entry.standing == Standing::Stale,
             host: HostStatus::of(&pull.host),
+            past: Past {
+                resolved_at: pull.resolved_at,
+                waits: pull.waits.clone(),
+                ending_source: pull.ending.as_ref().map(|e| e.source),
+                is_secondhand: entry.known.coarse,
+            },
             layers: Some(pull.layers.iter().map(|layer| LayerStatus::of(layer, &pull)).collect()),
         }
     }
@@ -348,11 +373,18 @@ impl LayerStatus {
             completed_at: layer.download.end,
             unpack_started_at: layer.unpack.start,
             unpack_completed_at: layer.unpack.end,
+            download_source: layer.download.source,
+            unpack_source: layer.unpack.source,
         }
     }
 }
 
 impl WaitStatus {
+    /// A wait that is over.
+    pub(super) fn past(wait: &Wait) -> Self {
+        Self::of(wait, None)
+    }
+
     fn of(wait: &Wait, holder: Option<&Pull>) -> Self {
         let (pull_id, layer) = match wait {
             Wait::LayerLock { holder, layer, .. } => (Some(*holder), Some(layer.clone())),

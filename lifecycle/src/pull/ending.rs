@@ -19,6 +19,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The words of all outcomes.
+    pub const WORDS: [&str; 4] = ["ready", "failed", "canceled", "lost"];
+
     /// The word on every surface.
     pub const fn as_str(&self) -> &'static str {
         match self {

@@ -13,6 +13,7 @@ pub const MAX_WAITS: usize = 32;
 
 /// How far a pull has come. An outcome is not a phase: a finished pull keeps the phase that it had reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// The node has not begun; known from pods only.
@@ -78,6 +79,9 @@ pub enum Wait {
 }
 
 impl Wait {
+    /// The words of all waits.
+    pub const WORDS: [&str; 4] = ["download_slot", "layer_lock", "stalled", "retrying"];
+
     /// The word on every surface.
     pub const fn as_str(&self) -> &'static str {
         match self {

@@ -15,6 +15,7 @@ pub(super) const MAX_PODS_PER_PULL: usize = 64;
 
 /// A container that waits, or waited, for a pull.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PodRef {
     /// Namespace of the pod.
@@ -32,6 +33,7 @@ pub struct PodRef {
 
 /// One pod that waits for images, or did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PodStatus {
     /// Its namespace.
@@ -56,6 +58,7 @@ pub struct PodStatus {
 
 /// One container and its image.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerStatus {
     /// Its name.
@@ -65,6 +68,7 @@ pub struct ContainerStatus {
     /// The image as the pod names it.
     pub image: Box<str>,
     /// `waiting` (not asked for yet), `queued`, `pulling`, `failed` or `ready`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["waiting", "queued", "pulling", "failed", "ready"])))]
     pub state: &'static str,
     /// The reason in the container's status.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,6 +86,7 @@ pub struct ContainerStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Its class.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = crate::pull::ErrorClass::ALL.map(crate::pull::ErrorClass::as_str))))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_class: Option<&'static str>,
     /// What usually helps.
@@ -100,6 +105,7 @@ pub struct ContainerStatus {
 
 /// A place in a kubelet's queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct QueueStatus {
     /// 2 is the next one.
     pub position: usize,
