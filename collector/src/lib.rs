@@ -20,6 +20,7 @@ mod kube;
 pub mod listen;
 pub mod logging;
 mod metrics;
+mod proxies;
 mod readiness;
 mod receive;
 mod serve;
@@ -39,6 +40,10 @@ use crate::{
     auth::{Agents, accounts::Accounts},
     config::{Config, Known},
     forward::Forward,
+    http::{
+        Door,
+        report::{Desk, Reach},
+    },
     keeper::Keeper,
     kube::Reviewer,
     listen::Listeners,
@@ -71,8 +76,11 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
         Known::Guard(guard) => Agents::Guard(guard),
         Known::Accounts(rules) => Agents::Accounts(Arc::new(Accounts::new(rules, cluster.clone().map(Reviewer::new)))),
     };
+    let desk = Desk::new(keeper.clone(), metrics.clone(), agents.clone(), access.reach, &config.cluster_name);
     let intake = receive::Intake::new(pass_on, metrics.clone(), agents, readiness.clone(), &config.cluster_name).router();
-    let site = http::site(keeper.view().clone(), &metrics, access.readers, readiness.clone(), config.readers);
+    let intake = intake.merge(desk.reaching(Reach::Everywhere).router());
+    let door = Door::new(access.readers, access.proxies);
+    let site = http::site(keeper.view().clone(), &metrics, door, readiness.clone(), desk, config.readers);
     let for_readers = Manner {
         identity: access.http_tls,
         buffer: serve::SMALL_BUFFER,

@@ -56,6 +56,10 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 /// How long to wait after a failure to accept, such as too many open files.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
+/// The address at the other end of a connection; stands among the extensions of every request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
 /// How connections are taken and how long they live.
 #[derive(Clone, Debug)]
 pub(crate) struct Manner {
@@ -74,10 +78,6 @@ impl Default for Manner {
         Self { identity: None, age: None, buffer: LARGE_BUFFER, unread: Counter::default() }
     }
 }
-
-/// Who asks; stands with every request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Accepts connections until `stop` ends, then lets those that are open finish their requests. Counts itself in `serving` meanwhile.
 pub(crate) async fn serve<S, B>(
@@ -146,7 +146,7 @@ where
     B::Error: Into<Broken>,
 {
     async fn welcome(self, stream: TcpStream) -> Result<(), Broken> {
-        let peer = Peer(stream.peer_addr()?.ip());
+        let peer = Peer(stream.peer_addr()?.ip().to_canonical());
         let stream = Impatient::new(stream, self.manner.unread.clone());
         let Some(identity) = &self.manner.identity else { return self.attend(stream, peer).await };
         let handshake = TlsAcceptor::from(identity.now()).accept(stream);

@@ -4,12 +4,15 @@
 
 use std::path::PathBuf;
 
+use ::http::HeaderName;
 use clap::{Args, ValueEnum};
 
 use super::{ConfigError, Switch};
 use crate::{
     auth::{Guard, accounts::Rules},
+    http::report::Reach,
     listen::Address,
+    proxies::{ParseNetworkError, Proxies},
     tls::{Identity, TlsFiles},
 };
 
@@ -67,6 +70,14 @@ pub(super) struct AccessArguments {
     /// File with tokens for readers, one a line; read again when it changes
     #[arg(long, env = "PULLTRACE_READ_TOKEN_FILE")]
     read_token_file: Option<PathBuf>,
+
+    /// Addresses or networks of proxies that know people, separated by commas; who comes through them needs no token
+    #[arg(long, env = "PULLTRACE_READ_PROXIES", value_delimiter = ',')]
+    read_proxies: Vec<String>,
+
+    /// Header in which these proxies name the person
+    #[arg(long, env = "PULLTRACE_READ_USER_HEADER", default_value = "x-forwarded-user", value_parser = header_name)]
+    read_user_header: HeaderName,
 }
 
 /// How agents show that they may report.
@@ -96,6 +107,10 @@ pub(crate) struct Access {
     pub(crate) agents: Known,
     /// Who may read.
     pub(crate) readers: Guard,
+    /// Who names those who read.
+    pub(crate) proxies: Proxies,
+    /// From where lists of other agents are taken on the port of the API.
+    pub(crate) reach: Reach,
     /// Who we are to agents.
     pub(crate) otlp_tls: Option<Identity>,
     /// Who we are to readers.
@@ -136,7 +151,15 @@ impl AccessArguments {
         };
         let readers = Guard::new(self.read_token.as_deref(), self.read_token_file.as_deref());
         let readers = readers.map_err(|error| wrong("PULLTRACE_READ_TOKEN", &error))?;
+        let proxies = proxies(&self.read_proxies, self.read_user_header)?;
         let authenticated = mutual || !matches!(agents, Known::Guard(Guard::Everyone));
+        let reach = match (&agents, self.auth) {
+            (Known::Accounts(_) | Known::Guard(Guard::Token(_)), _) | (Known::Guard(Guard::Everyone), Some(Auth::None)) => {
+                Reach::Everywhere
+            }
+            (Known::Guard(Guard::Everyone), _) if mutual => Reach::Nowhere,
+            (Known::Guard(Guard::Everyone), _) => Reach::Here,
+        };
         let address = |given: Option<Address>, port, variable| match given {
             None => Ok(if authenticated { Address::everywhere(port) } else { Address::here(port) }),
             Some(given) if !authenticated && self.auth.is_none() && !given.0.ip().is_loopback() => Err(wrong(
@@ -153,10 +176,27 @@ impl AccessArguments {
             otlp_http_addr: address(self.otlp_http_addr, 4318, "PULLTRACE_OTLP_HTTP_ADDR")?,
             agents,
             readers,
+            proxies,
+            reach,
             otlp_tls,
             http_tls,
         })
     }
+}
+
+/// The proxies that are trusted.
+fn proxies(networks: &[String], user: HeaderName) -> Result<Proxies, ConfigError> {
+    let network = |text: &str| {
+        text.parse().map_err(|error: ParseNetworkError| {
+            ConfigError::Wrong(format!("PULLTRACE_READ_PROXIES: {text:?} is not allowed; it must be {error}"))
+        })
+    };
+    let networks = networks.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
+    Ok(Proxies::new(networks.map(network).collect::<Result<_, _>>()?, user))
+}
+
+fn header_name(text: &str) -> Result<HeaderName, &'static str> {
+    HeaderName::from_bytes(text.as_bytes()).map_err(|_| "the name of a header, such as x-forwarded-user")
 }
 
 /// Reads `NAMESPACE/NAME`.

@@ -1,94 +1,134 @@
-//! REST: questions about what is known now, each answered from one snapshot.
+//! REST about pulls and nodes: what is known now, each question answered from one picture.
 
 use axum::{
-    extract::{Path, State},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
-    response::{IntoResponse, Response},
+    extract::{Path, State, rejection::PathRejection},
+    http::{HeaderMap, Uri},
+    response::Response,
 };
 use lifecycle::{
-    board::{PodStatus, status::NodeStatus},
+    board::{Attempt, Moment, PodKey, PodStatus, attempts, status::NodeStatus, status::PullStatus, timeline},
     pull::PullId,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
     Problem, Site,
-    query::{Question, Wanted, cursor_behind},
+    answer::written,
+    query::{Asked, Question, Wanted, cursor_behind},
 };
 use crate::snapshot::Snapshot;
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct PullList<'a> {
+pub(super) struct PullList<'a> {
+    /// The pulls, newest first.
+    #[schemars(with = "Vec<PullStatus>")]
     pulls: Vec<&'a RawValue>,
+    /// Where the list goes on; absent at its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-struct NodeList<'a> {
-    nodes: &'a [NodeStatus],
+/// One pull and its story.
+#[derive(JsonSchema, Serialize)]
+pub(super) struct PullDetail<'a> {
+    #[serde(flatten)]
+    pull: &'a PullStatus,
+    /// The tries to get this image onto this node that follow one another, oldest first; this pull is one of them.
+    attempts: Vec<Attempt>,
+    /// What happened, in order.
+    timeline: Vec<Moment>,
 }
 
-#[derive(Default, Serialize)]
+#[derive(JsonSchema, Serialize)]
+pub(super) struct NodeList<'a> {
+    /// The nodes, by name.
+    nodes: Vec<&'a NodeStatus>,
+}
+
+/// All of it in a few numbers.
+#[derive(Default, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Summary {
+pub(super) struct Summary {
+    /// Pulls in memory.
     pulls: usize,
+    /// Of these, those that run.
     active: usize,
+    /// Of these, those of which no byte arrives although one should.
     stalled: usize,
+    /// Those whose agent is silent.
     stale: usize,
+    /// Those that ended with the image.
     ready: usize,
+    /// Those that ended by an error.
     failed: usize,
+    /// Those that were taken back.
     canceled: usize,
+    /// Those of which nobody knows how they ended.
     lost: usize,
+    /// Bytes per second of all pulls that run.
     bytes_per_sec: u64,
+    /// Nodes whose agents are known.
     nodes: usize,
+    /// Of these, those whose agents were heard within three heartbeats.
     nodes_connected: usize,
+    /// Pods that lack an image for which their kubelet has asked.
     pods_waiting: usize,
 }
 
 /// `GET /api/v1/pulls`: newest first, with layers unless `layers=false`.
 pub(super) async fn pulls(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     let wanted = Wanted::read(&uri, Question::List)?;
-    let snapshot = site.view.now();
-    let tag = format!("W/\"{}\"", snapshot.cursor());
-    if is_known(&headers, &tag) {
-        return Ok(unchanged(&tag));
-    }
-    let mut found = snapshot.newest(wanted.after).filter(|row| wanted.filter.matches(&row.status));
-    let rows: Vec<_> = found.by_ref().take(wanted.limit).collect();
-    let next_cursor = found.next().and(rows.last()).map(|row| cursor_behind(row.place()));
-    let layers = wanted.layers.unwrap_or(true);
-    let pulls = rows.iter().map(|row| row.json(layers)).collect::<Result<_, _>>()?;
-    json(&tag, &PullList { pulls, next_cursor })
+    site.answer(headers, move |snapshot| {
+        let mut found = snapshot.newest(wanted.after).filter(|row| wanted.filter.matches(&row.status));
+        let rows: Vec<_> = found.by_ref().take(wanted.limit).collect();
+        let next_cursor = found.next().and(rows.last()).map(|row| cursor_behind(row.place()));
+        let layers = wanted.layers.unwrap_or(true);
+        let pulls = rows.iter().map(|row| row.json(layers)).collect::<Result<_, _>>()?;
+        written(&PullList { pulls, next_cursor })
+    })
+    .await
 }
 
-/// `GET /api/v1/pulls/{id}`: one pull with its layers.
+/// `GET /api/v1/pulls/{id}`: one pull with its layers and its story.
 pub(super) async fn pull(
     State(site): State<Site>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    no_query(&uri)?;
+    Asked::read(&uri, &[])?;
+    let Path(id) = id?;
     let id: PullId = id.parse().map_err(|error| Problem::BadRequest(format!("{error}")))?;
-    let snapshot = site.view.now();
-    let row = snapshot.row(id).ok_or_else(|| Problem::NotFound(format!("no pull {id} is in memory")))?;
-    let tag = format!("W/\"{:016x}.{}\"", snapshot.epoch, row.revision);
-    if is_known(&headers, &tag) { Ok(unchanged(&tag)) } else { json(&tag, row.json(true)?) }
+    site.answer(headers, move |snapshot| {
+        let row = snapshot.row(id).ok_or_else(|| Problem::NotFound(format!("no pull {id} is in memory")))?;
+        let pull = &row.status;
+        let all = snapshot.newest(None).map(|row| &row.status);
+        let attempts = attempts(pull, all.filter(|other| other.node_name == pull.node_name));
+        written(&PullDetail { pull, attempts, timeline: timeline(pull, pods_of(pull, snapshot)) })
+    })
+    .await
 }
 
 /// `GET /api/v1/nodes`: the nodes whose agents were heard of.
-pub(super) async fn nodes(State(site): State<Site>, uri: Uri) -> Result<Response, Problem> {
-    no_query(&uri)?;
-    Ok(axum::Json(NodeList { nodes: &site.view.now().nodes }).into_response())
+pub(super) async fn nodes(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    Asked::read(&uri, &[])?;
+    site.answer(headers, |snapshot| written(&NodeList { nodes: snapshot.nodes.iter().collect() })).await
 }
 
 /// `GET /api/v1/summary`: all of it in a few numbers.
-pub(super) async fn summary(State(site): State<Site>, uri: Uri) -> Result<Response, Problem> {
-    no_query(&uri)?;
-    Ok(axum::Json(Summary::of(&site.view.now())).into_response())
+pub(super) async fn summary(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    Asked::read(&uri, &[])?;
+    site.answer(headers, |snapshot| written(&Summary::of(snapshot))).await
+}
+
+/// The pods that wait for a pull, as far as they are kept, each once.
+fn pods_of<'a>(pull: &PullStatus, snapshot: &'a Snapshot) -> Vec<&'a PodStatus> {
+    let keys = pull.pods.iter().map(|pod| PodKey { namespace: pod.namespace.clone(), name: pod.pod_name.clone() });
+    let keys: std::collections::BTreeSet<_> = keys.collect();
+    keys.iter().filter_map(|key| snapshot.pod(key)).map(|pod| &**pod).collect()
 }
 
 impl Summary {
@@ -123,34 +163,4 @@ impl Summary {
 /// Whether a kubelet has asked for an image of this pod that is not there.
 fn is_waiting(pod: &PodStatus) -> bool {
     pod.containers.iter().any(|container| matches!(container.state, "queued" | "pulling" | "failed"))
-}
-
-pub(super) fn no_query(uri: &Uri) -> Result<(), Problem> {
-    match uri.query().filter(|query| !query.is_empty()) {
-        Some(query) => Err(Problem::BadRequest(format!("no query is understood here, not {query:?}"))),
-        None => Ok(()),
-    }
-}
-
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    known.split(',').any(|known| known.trim() == tag)
-}
-
-fn unchanged(tag: &str) -> Response {
-    (StatusCode::NOT_MODIFIED, tagged(tag)).into_response()
-}
-
-fn json(tag: &str, body: &(impl Serialize + ?Sized)) -> Result<Response, Problem> {
-    let body = serde_json::to_vec(body)?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], tagged(tag), body).into_response())
-}
-
-fn tagged(tag: &str) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    if let Ok(tag) = HeaderValue::from_str(tag) {
-        headers.insert(header::ETAG, tag);
-    }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers
 }

@@ -1,29 +1,41 @@
 //! What people and programs read: REST, the event stream, the page, health, and `/metrics` on its own port.
 //!
-//! Reads snapshots only; nothing here can hold up the intake. [`api`] answers questions, [`sse`] streams changes, [`query`] is the
-//! filter that both understand.
+//! Reads snapshots only; nothing here can hold up the intake. [`routes`] is the table of the API; [`api`], [`pods`] and [`images`] answer
+//! questions, [`sse`] streams changes, [`query`] is what they are asked with, [`door`] knows who may ask. [`report`] alone takes something
+//! in.
 
+mod answer;
 mod api;
+mod door;
+mod images;
+mod openapi;
 mod page;
 mod pods;
 mod query;
+pub(crate) mod report;
+mod routes;
 mod sse;
 
 pub(crate) use self::sse::Caps;
 
+use std::sync::Arc;
+
 use axum::{
     Router,
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    middleware::{self, Next},
+    extract::{State, rejection::PathRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 
+pub(crate) use self::door::Door;
+use self::report::Desk;
 use crate::{
-    auth::{Denied, Grade, Guard},
+    auth::{Denied, Grade},
     keeper::View,
     metrics::{Metrics, exposition},
     readiness::Readiness,
@@ -42,27 +54,22 @@ const SECURITY: [(&str, &str); 4] = [
 struct Site {
     view: View,
     stage: sse::Stage,
+    answering: Arc<Semaphore>,
 }
 
 /// Everything on the API's port.
-pub(crate) fn site(view: View, metrics: &Metrics, readers: Guard, readiness: Readiness, caps: Caps) -> Router {
-    let site = Site { stage: sse::Stage::new(view.clone(), metrics, caps), view };
-    let router = Router::new()
-        .route("/api/v1/pulls", get(api::pulls))
-        .route("/api/v1/pulls/{id}", get(api::pull))
-        .route("/api/v1/pods/{namespace}/{pod}", get(pods::pod))
-        .route("/api/v1/workloads", get(pods::workloads))
-        .route("/api/v1/nodes", get(api::nodes))
-        .route("/api/v1/summary", get(api::summary))
-        .route("/api/v1/events", get(sse::events))
-        .route("/api/v1/frames", get(sse::frames))
+pub(crate) fn site(view: View, metrics: &Metrics, door: Door, readiness: Readiness, desk: Desk, caps: Caps) -> Router {
+    let answering = Arc::new(Semaphore::new(answer::MAX_ANSWERING));
+    let site = Site { stage: sse::Stage::new(view.clone(), metrics, caps), view, answering };
+    let router = routes::router()
         .with_state(site)
-        .route_layer(middleware::from_fn_with_state(readers, admit))
+        .route_layer(middleware::from_fn_with_state(door, door::admit))
+        .merge(desk.router())
         .route("/readyz", get(ready).with_state(readiness))
         .route("/healthz", get(async || "ok\n"))
         .merge(page::router())
         .fallback(async || Problem::NotFound("there is nothing at this path".to_owned()))
-        .method_not_allowed_fallback(async || Problem::Method)
+        .method_not_allowed_fallback(async |method: Method| Problem::Method(method))
         .layer(CompressionLayer::new());
     SECURITY.into_iter().fold(router, |router, (name, value)| {
         let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -83,14 +90,6 @@ async fn scrape(State(metrics): State<Metrics>, headers: HeaderMap) -> Response 
     }
 }
 
-/// Lets in who may read. Page and probes are for everyone: nothing in them is secret.
-async fn admit(State(readers): State<Guard>, request: Request, next: Next) -> Response {
-    match readers.admit(request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(denied) => Problem::Denied(denied).into_response(),
-    }
-}
-
 async fn ready(State(readiness): State<Readiness>) -> Response {
     match readiness.problem() {
         None => "ready\n".into_response(),
@@ -98,21 +97,27 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
     }
 }
 
-/// Why a question is not answered; as JSON for whoever asked.
+/// Why a question is not answered, or a report not taken; as JSON for whoever asked.
 #[derive(Debug)]
 enum Problem {
     BadRequest(String),
     Denied(Denied),
+    Forbidden(&'static str),
     NotFound(String),
-    Method,
+    Method(Method),
+    TooSlow,
+    TooLarge,
+    MediaType(&'static str),
     HeaderTooLarge(String),
     TooManyReaders(sse::Full),
+    Busy,
     Internal,
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let (status, code, message) = match self {
+impl Problem {
+    /// The status, the code beside it, and what to do about it in words.
+    fn said(self) -> (StatusCode, &'static str, String) {
+        match self {
             Self::BadRequest(message) => (StatusCode::BAD_REQUEST, "bad_request", message),
             Self::Denied(denied) => {
                 let (status, code) = match denied.grade() {
@@ -122,21 +127,58 @@ impl IntoResponse for Problem {
                 };
                 (status, code, denied.to_string())
             }
+            Self::Forbidden(message) => (StatusCode::FORBIDDEN, "forbidden", message.to_owned()),
             Self::NotFound(message) => (StatusCode::NOT_FOUND, "not_found", message),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET is answered here".to_owned()),
+            Self::Method(method) => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("{method} is not answered here"))
+            }
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow", "the report did not arrive in time".to_owned()),
+            Self::TooLarge => {
+                let message = format!("a report has at most {} bytes", report::MAX_REPORT);
+                (StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+            }
+            Self::MediaType(message) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", message.to_owned()),
             Self::HeaderTooLarge(message) => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "header_too_large", message),
             Self::TooManyReaders(full) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_readers", full.to_string()),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "the collector is busy; send it again later".to_owned()),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "the answer could not be written".to_owned()),
-        };
+        }
+    }
+
+    /// The reason for which a report was not taken, as metrics name it.
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Denied(denied) => denied.as_str(),
+            Self::Forbidden(_) => "forbidden",
+            Self::TooSlow => "too_slow",
+            Self::TooLarge => "too_large",
+            Self::MediaType(_) => "content_type",
+            Self::Busy | Self::TooManyReaders(_) => "busy",
+            Self::BadRequest(_) | Self::HeaderTooLarge(_) | Self::NotFound(_) | Self::Method(_) | Self::Internal => "malformed",
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, code, message) = self.said();
         let body = json!({ "error": { "code": code, "message": message } });
         let mut response = (status, axum::Json(body)).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        let mut say = |name, value| response.headers_mut().insert(name, HeaderValue::from_static(value));
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => _ = say(header::RETRY_AFTER, "5"),
+            StatusCode::UNAUTHORIZED => _ = say(header::WWW_AUTHENTICATE, "Bearer"),
+            // The rest of the body is not worth waiting for.
+            StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => _ = say(header::CONNECTION, "close"),
+            _ => {}
         }
         response
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::BadRequest(rejection.body_text())
     }
 }
 
@@ -147,35 +189,4 @@ impl From<serde_json::Error> for Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use axum::{body::Body, http::Request};
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    };
-
-    use lifecycle::board::Limits;
-    use tower::ServiceExt as _;
-
-    use super::*;
-    use crate::keeper::Keeper;
-
-    #[tokio::test]
-    async fn it_is_not_ready_while_a_listener_is_missing_or_the_keeper_has_ended() {
-        let numbers = Metrics::new(&[]);
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let keeper = Keeper::start(Limits::default(), 1, numbers.clone(), async { _ = stopped.await });
-        let serving = Arc::new(AtomicUsize::new(3));
-        let readiness = Readiness::new(keeper.clone(), serving.clone(), 4);
-        let site = site(keeper.view().clone(), &numbers, Guard::Everyone, readiness, Caps { total: 1, per_address: 1 });
-        let status = async || site.clone().oneshot(Request::get("/readyz").body(Body::empty()).unwrap()).await.unwrap().status();
-        assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);
-        serving.store(4, Ordering::Relaxed);
-        assert_eq!(status().await, StatusCode::OK);
-        drop(stop);
-        while keeper.is_alive() {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);
-    }
-}
+mod tests;

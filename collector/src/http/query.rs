@@ -1,43 +1,142 @@
-//! The query of `/api/v1/pulls` and `/api/v1/events`: which pulls are meant. Refuses keys and words that mean nothing, by name.
+//! The queries of the API: which keys each question understands, and which pulls the query of `/api/v1/pulls` and the event stream means.
+//! Refuses keys that mean nothing, keys that stand twice and words that are not allowed, by name.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use axum::{extract::Query, http::Uri};
 use lifecycle::{
     board::{PodRef, status::PullStatus},
-    pull::{Phase, PullId},
+    pull::{Outcome, Phase, PullId},
     time::Timestamp,
 };
-use serde::Deserialize;
 
 use super::Problem;
 use crate::snapshot::Newest;
 
-/// Pulls of one answer, unless asked for fewer.
+/// Things of one answer, unless asked for fewer.
 pub(super) const MAX_LIMIT: usize = 1000;
-/// Longest text of one value, in bytes.
-const MAX_VALUE: usize = 4096;
-/// The words of `outcome`.
-const OUTCOMES: [&str; 4] = ["ready", "failed", "canceled", "lost"];
+/// Longest query, in bytes.
+const MAX_QUERY: usize = 4096;
 
-/// The keys, as they stand in the address.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Keys {
-    pod: Option<String>,
-    namespace: Option<String>,
-    node: Option<String>,
-    image: Option<String>,
-    registry: Option<String>,
-    phase: Option<String>,
-    outcome: Option<String>,
-    q: Option<String>,
-    active: Option<bool>,
-    layers: Option<bool>,
-    limit: Option<usize>,
-    cursor: Option<String>,
-    last_event_id: Option<String>,
-    summary: Option<bool>,
+/// One key that a question understands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) value: Value,
+    /// What it is for, in a sentence.
+    pub(super) help: &'static str,
+}
+
+/// What may stand behind a key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Value {
+    Text,
+    Flag,
+    /// 1 to [`MAX_LIMIT`].
+    Limit,
+    Phase,
+    Outcome,
+}
+
+const fn key(name: &'static str, value: Value, help: &'static str) -> Key {
+    Key { name, value, help }
+}
+
+pub(super) const NAMESPACE: Key = key("namespace", Value::Text, "Only of this namespace.");
+pub(super) const NODE: Key = key("node", Value::Text, "Only on this node.");
+pub(super) const IMAGE: Key = key("image", Value::Text, "Only images whose full name contains this.");
+pub(super) const REGISTRY: Key = key("registry", Value::Text, "Only from this registry.");
+const LIMIT: Key = key("limit", Value::Limit, "So many at most; what follows is behind nextCursor.");
+const CURSOR: Key = key("cursor", Value::Text, "The nextCursor of an earlier answer: go on behind it.");
+
+/// The keys that say which pulls are meant.
+const FILTER: [Key; 9] = [
+    key("namespace", Value::Text, "Only pulls for pods of this namespace, or of this namespace of containerd."),
+    key("pod", Value::Text, "Only pulls that a pod of this name waits for, or waited."),
+    NODE,
+    IMAGE,
+    REGISTRY,
+    key("phase", Value::Phase, "Only pulls that are in this phase, or were when they ended."),
+    key("outcome", Value::Outcome, "Only pulls that ended so."),
+    key(
+        "q",
+        Value::Text,
+        "Only pulls with this text in image, digest, id, node, error, sentence, or the name of a pod or its workload, in either case.",
+    ),
+    key("active", Value::Flag, "true: only pulls that run; false: only pulls that ended."),
+];
+const LAYERS: Key = key("layers", Value::Flag, "Whether each pull has its layers.");
+const LAST_EVENT_ID: Key = key("lastEventId", Value::Text, "Go on behind this event; the header Last-Event-ID says the same.");
+
+const SUMMARY: Key = key("summary", Value::Flag, "Whether sentences are told whenever they change.");
+
+/// The keys of a list of images.
+pub(super) const IMAGE_KEYS: [Key; 5] = [IMAGE, REGISTRY, NODE, LIMIT, CURSOR];
+
+/// The questions about pulls; each refuses the keys of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    List,
+    Stream,
+    Frames,
+}
+
+impl Question {
+    /// The keys that this question understands.
+    pub(super) fn keys(self) -> Vec<Key> {
+        let more: &[Key] = match self {
+            Self::List => &[LAYERS, LIMIT, CURSOR],
+            Self::Stream => &[LAYERS, LAST_EVENT_ID],
+            Self::Frames => &[LAYERS, LAST_EVENT_ID, SUMMARY],
+        };
+        FILTER.iter().chain(more).copied().collect()
+    }
+}
+
+/// The query of an address, each key once and each known.
+#[derive(Debug, Default)]
+pub(super) struct Asked(BTreeMap<String, String>);
+
+impl Asked {
+    /// Reads a query of which these keys are understood.
+    pub(super) fn read(uri: &Uri, keys: &[Key]) -> Result<Self, Problem> {
+        if uri.query().is_some_and(|query| query.len() > MAX_QUERY) {
+            return Err(Problem::BadRequest(format!("the query is longer than {MAX_QUERY} bytes")));
+        }
+        let Query(pairs) =
+            Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|error| Problem::BadRequest(error.to_string()))?;
+        let is_known = |name: &str| keys.iter().any(|key| key.name == name);
+        let unknown: Vec<_> = pairs.iter().filter(|(name, _)| !is_known(name)).map(|(name, _)| format!("{name:?}")).collect();
+        if !unknown.is_empty() {
+            let known = match keys {
+                [] => "none are".to_owned(),
+                keys => format!("known are {}", keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")),
+            };
+            return Err(Problem::BadRequest(format!("unknown in the query: {}; {known}", unknown.join(", "))));
+        }
+        let mut asked = BTreeMap::new();
+        for (name, value) in pairs {
+            if let Some((name, _)) = asked.insert(name.clone(), value).map(|old| (name, old)) {
+                return Err(Problem::BadRequest(format!("{name} stands twice in the query")));
+            }
+        }
+        Ok(Self(asked))
+    }
+
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
+    }
+
+    fn flag(&mut self, name: &str) -> Result<Option<bool>, Problem> {
+        self.0.remove(name).map(|text| text.parse().map_err(|_| not_one_of(name, &text, &["true", "false"]))).transpose()
+    }
+
+    /// How many are wanted.
+    pub(super) fn limit(&mut self) -> Result<usize, Problem> {
+        let Some(text) = self.0.remove(LIMIT.name) else { return Ok(MAX_LIMIT) };
+        let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+        limit.ok_or_else(|| Problem::BadRequest(format!("limit must be 1 to {MAX_LIMIT}, not {text:?}")))
+    }
 }
 
 /// Which pulls are meant, and how they are to be shown.
@@ -71,62 +170,45 @@ pub(super) struct Filter {
     text: Option<String>,
 }
 
-/// The questions that share the keys; each refuses those of the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Question {
-    List,
-    Stream,
-    Frames,
-}
-
 impl Wanted {
     /// Reads the query of an address.
     pub(super) fn read(uri: &Uri, question: Question) -> Result<Self, Problem> {
-        let Query(keys) = Query::<Keys>::try_from_uri(uri).map_err(|error| Problem::BadRequest(said(&error)))?;
-        let elsewhere = match question {
-            Question::List => keys.last_event_id.as_ref().map(|_| "lastEventId"),
-            Question::Stream | Question::Frames => keys.limit.map(|_| "limit").or(keys.cursor.as_ref().map(|_| "cursor")),
-        };
-        let summary = keys.summary.filter(|_| question != Question::Frames).map(|_| "summary");
-        let elsewhere = elsewhere.or(summary);
-        if let Some(key) = elsewhere {
-            return Err(Problem::BadRequest(format!("{key} means nothing here")));
-        }
-        if uri.query().is_some_and(|query| query.len() > MAX_VALUE) {
-            return Err(Problem::BadRequest(format!("the query is longer than {MAX_VALUE} bytes")));
-        }
-        let phase = keys.phase.map(|word| word.parse().map_err(|_| not_one_of("phase", &word, &Phase::ALL.map(Phase::as_str))));
-        let outcome = keys.outcome.map(|word| match OUTCOMES.contains(&word.as_str()) {
+        let mut asked = Asked::read(uri, &question.keys())?;
+        let phase =
+            asked.text("phase").map(|word| word.parse().map_err(|_| not_one_of("phase", &word, &Phase::ALL.map(Phase::as_str))));
+        let outcome = asked.text("outcome").map(|word| match Outcome::WORDS.contains(&word.as_str()) {
             true => Ok(word),
-            false => Err(not_one_of("outcome", &word, &OUTCOMES)),
+            false => Err(not_one_of("outcome", &word, &Outcome::WORDS)),
         });
-        let limit = keys.limit.unwrap_or(MAX_LIMIT);
-        if !(1..=MAX_LIMIT).contains(&limit) {
-            return Err(Problem::BadRequest(format!("limit must be 1 to {MAX_LIMIT}, not {limit}")));
-        }
         let filter = Filter {
-            namespace: keys.namespace,
-            pod: keys.pod,
-            node: keys.node,
-            image: keys.image,
-            registry: keys.registry,
+            namespace: asked.text("namespace"),
+            pod: asked.text("pod"),
+            node: asked.text("node"),
+            image: asked.text("image"),
+            registry: asked.text("registry"),
             phase: phase.transpose()?,
             outcome: outcome.transpose()?,
-            active: keys.active,
-            text: keys.q.map(|text| text.to_lowercase()),
+            active: asked.flag("active")?,
+            text: asked.text("q").map(|text| text.to_lowercase()),
         };
-        let after = keys.cursor.map(|text| read_cursor(&text)).transpose()?;
-        Ok(Self { filter, layers: keys.layers, limit, after, last_event_id: keys.last_event_id, summary: keys.summary })
+        Ok(Self {
+            filter,
+            layers: asked.flag(LAYERS.name)?,
+            limit: asked.limit()?,
+            after: asked.text(CURSOR.name).map(|text| read_cursor(&text)).transpose()?,
+            last_event_id: asked.text(LAST_EVENT_ID.name),
+            summary: asked.flag(SUMMARY.name)?,
+        })
     }
 }
 
 impl Filter {
     /// Whether this pull is meant now.
     pub(super) fn matches(&self, pull: &PullStatus) -> bool {
-        self.is_about(pull)
-            && self.phase.is_none_or(|phase| phase == pull.phase)
+        self.phase.is_none_or(|phase| phase == pull.phase)
             && self.outcome.as_deref().is_none_or(|outcome| pull.outcome == Some(outcome))
             && self.active.is_none_or(|active| active == pull.is_running())
+            && self.is_about(pull)
     }
 
     /// Whether this pull, which changed, may have been meant before: it is on the node that is meant, if one is.
@@ -142,7 +224,6 @@ impl Filter {
     /// Whether this pull is meant at some time of its life: everything but phase and outcome fits.
     pub(super) fn is_about(&self, pull: &PullStatus) -> bool {
         let is = |wanted: &Option<String>, text: Option<&str>| wanted.as_deref().is_none_or(|wanted| text == Some(wanted));
-        let image = pull.image_ref.as_ref().map(ToString::to_string).unwrap_or_default();
         let in_pods = |wanted: &Option<String>, of: fn(&PodRef) -> &str| {
             wanted.as_deref().is_none_or(|wanted| pull.pods.iter().any(|pod| of(pod) == wanted))
         };
@@ -150,14 +231,24 @@ impl Filter {
             && in_pods(&self.pod, |pod| &pod.pod_name)
             && is(&self.node, Some(&pull.node_name))
             && is(&self.registry, pull.registry.as_deref())
-            && self.image.as_ref().is_none_or(|wanted| image.contains(wanted.as_str()))
+            && self.image.as_ref().is_none_or(|wanted| name(pull).contains(wanted.as_str()))
             && self.text.as_ref().is_none_or(|text| {
                 let digest = pull.image_digest.as_ref().map(ToString::to_string).unwrap_or_default();
                 let (id, error) = (pull.id.to_string(), pull.error.as_deref().unwrap_or_default());
-                let texts = [&image, &digest, &id, pull.node_name.as_str(), error, pull.summary.as_str()];
-                texts.iter().any(|t| t.to_lowercase().contains(text.as_str()))
+                let has = |told: &str| told.to_lowercase().contains(text.as_str());
+                let texts = [&name(pull), &digest, &id, pull.node_name.as_str(), error, pull.summary.as_str()];
+                let of_pod = |pod: &PodRef| {
+                    let workload = pod.workload.as_ref().is_some_and(|workload| has(&workload.name));
+                    has(&pod.pod_name) || workload
+                };
+                texts.iter().any(|text| has(text)) || pull.pods.iter().any(of_pod)
             })
     }
+}
+
+/// The full name of a pull's image; empty while unknown.
+fn name(pull: &PullStatus) -> String {
+    pull.image_ref.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
 /// Where a list goes on behind this pull, for `cursor`.
@@ -174,9 +265,4 @@ fn read_cursor(text: &str) -> Result<Newest, Problem> {
 
 fn not_one_of(key: &str, word: &str, words: &[&str]) -> Problem {
     Problem::BadRequest(format!("{key} must be one of {}, not {word:?}", words.join(", ")))
-}
-
-/// The innermost cause, which names the key.
-fn said(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), said)
 }
