@@ -96,6 +96,51 @@ fn readers_show_a_token_where_one_is_demanded_and_probes_never_do() {
     }
 }
 
+/// Status of every kind of question for a reader with these headers, all alike.
+#[track_caller]
+fn reads(house: &House, headers: &[(&str, &str)]) -> u16 {
+    let paths = ["pulls", "nodes", "images", "workloads", "summary", "openapi.json", "pulls/00000000000000000000000000000001"];
+    let statuses = paths.map(|path| get(house.http, &format!("/api/v1/{path}"), headers).status);
+    let stream = house.events("/api/v1/events", headers).head;
+    assert!(stream.contains(&format!(" {} ", statuses[0])), "{stream} {statuses:?}");
+    for (path, status) in paths.iter().zip(statuses) {
+        assert!(status == statuses[0] || (status, statuses[0]) == (404, 200), "{path} {statuses:?}");
+    }
+    statuses[0]
+}
+
+#[test]
+fn a_trusted_proxy_names_people_and_nobody_else_does() {
+    let ada = ("x-forwarded-user", "ada");
+    let house = House::start(&["--read-proxies", "10.0.0.0/8, 127.0.0.1"]);
+    assert_eq!((reads(&house, &[ada]), reads(&house, &[])), (200, 403));
+    assert_eq!(reads(&house, &[ada, ("x-forwarded-user", "eve")]), 403, "two names are none");
+    let answer = house.get("/api/v1/pulls");
+    assert_eq!(answer.json()["error"]["code"], "forbidden");
+    let house =
+        House::start(&["--read-proxies", "127.0.0.1", "--read-token", "secret", "--read-user-header", "X-Auth-Request-User"]);
+    assert_eq!((reads(&house, &[("x-auth-request-user", "ada")]), reads(&house, &[ada])), (200, 401));
+    assert_eq!((reads(&house, &[("authorization", "Bearer secret")]), reads(&house, &[])), (200, 401));
+    let house = House::start(&["--read-proxies", "10.0.0.0/8", "--read-token", "secret"]);
+    assert_eq!(reads(&house, &[ada]), 401, "this one is not trusted");
+    for path in ["/", "/healthz", "/readyz"] {
+        assert_ne!(house.get(path).status, 401, "{path}");
+    }
+}
+
+#[test]
+fn reports_of_agents_that_are_known_by_certificates_are_not_taken_on_the_port_of_the_api() {
+    let (folder, ours) = (tempfile::tempdir().unwrap(), Authority::new());
+    ours.install(folder.path());
+    fs::write(folder.path().join("ca"), ours.pem()).unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let house = House::start(&["--tls-cert", &path("cert"), "--tls-key", &path("key"), "--tls-client-ca", &path("ca")]);
+    let report = br#"{"nodeName":"node-1","timestamp":"2026-01-15T08:30:00Z","pulls":null}"#;
+    let refused = post(house.http, "/api/v1/report", &[("content-type", "application/json")], report);
+    assert!(refused.status == 403 && refused.text().contains("OTLP/HTTP"), "{}", refused.text());
+    assert_eq!(house.metric("pulltrace_receiver_rejected_total{reason=\"forbidden\"}"), 1.0);
+}
+
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {

@@ -250,6 +250,14 @@ mod tests {
             (&["--tls-cert", "/none", "--tls-key", "/none"], "PULLTRACE_TLS_CERT: \"/none\" cannot be read"),
             (&["--agent-token-file", "/none"], "PULLTRACE_AGENT_TOKEN: \"/none\" cannot be read"),
             (&["--agent-token", "two words"], "PULLTRACE_AGENT_TOKEN: 1 to 16 tokens"),
+            (
+                &["--read-proxies", "10.0.0.1,proxy"],
+                "PULLTRACE_READ_PROXIES: \"proxy\" is not allowed; it must be an IP address, or a network such as 10.0.0.0/8",
+            ),
+            (
+                &["--read-user-header", "a b"],
+                "PULLTRACE_READ_USER_HEADER (--read-user-header): \"a b\" is not allowed; it must be the name of a header",
+            ),
         ] {
             let told = read(arguments).unwrap_err();
             assert!(told.starts_with(says) && !told.contains('\n') && !told.contains("two words"), "{told}");

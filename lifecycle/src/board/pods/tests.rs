@@ -427,3 +427,22 @@ proptest! {
         prop_assert_eq!(plain.pods_waiting(), mixed.pods_waiting());
     }
 }
+
+#[test]
+fn a_kubelet_that_asks_again_is_believed_before_a_status_that_lags() {
+    let failed = "Failed to pull image \"a:1\": a:1: not found";
+    for (reason, state) in [("ImagePullBackOff", "pulling"), ("ErrImagePull", "pulling")] {
+        let mut board = Board::new(Limits::default());
+        let waiting = Some(Waiting { reason: reason.into(), message: "".into() });
+        see(&mut board, 0, pod("web", vec![ContainerSeen { waiting, ..container("app", "a:1", false) }]));
+        see(&mut board, 0, event("web", EventKind::Pulling, 0, "Pulling image"));
+        see(&mut board, 1, event("web", EventKind::Failed, 1, failed));
+        assert_eq!(shown(&board, "web").containers[0].state, "failed");
+        see(&mut board, 15, event("web", EventKind::Pulling, 15, "Pulling image"));
+        assert_eq!(shown(&board, "web").containers[0].state, state, "{reason}");
+        see(&mut board, 16, event("web", EventKind::Failed, 16, failed));
+        for pull in board.ids().filter_map(|id| board.status(id)) {
+            assert!(pull.completed_at.is_some_and(|end| end >= pull.started_at), "{reason}: {pull:?}");
+        }
+    }
+}
