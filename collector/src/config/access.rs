@@ -153,13 +153,7 @@ impl AccessArguments {
         let readers = readers.map_err(|error| wrong("PULLTRACE_READ_TOKEN", &error))?;
         let proxies = proxies(&self.read_proxies, self.read_user_header)?;
         let authenticated = mutual || !matches!(agents, Known::Guard(Guard::Everyone));
-        let reach = match (&agents, self.auth) {
-            (Known::Accounts(_) | Known::Guard(Guard::Token(_)), _) | (Known::Guard(Guard::Everyone), Some(Auth::None)) => {
-                Reach::Everywhere
-            }
-            (Known::Guard(Guard::Everyone), _) if mutual => Reach::Nowhere,
-            (Known::Guard(Guard::Everyone), _) => Reach::Here,
-        };
+        let reach = reach(&agents, self.auth, mutual);
         let address = |given: Option<Address>, port, variable| match given {
             None => Ok(if authenticated { Address::everywhere(port) } else { Address::here(port) }),
             Some(given) if !authenticated && self.auth.is_none() && !given.0.ip().is_loopback() => Err(wrong(
@@ -181,6 +175,17 @@ impl AccessArguments {
             otlp_tls,
             http_tls,
         })
+    }
+}
+
+/// From where lists of other agents are taken on the port of the API, which asks for no certificate.
+const fn reach(agents: &Known, auth: Option<Auth>, mutual: bool) -> Reach {
+    match (agents, auth) {
+        (Known::Accounts(_) | Known::Guard(Guard::Token(_)), _) | (Known::Guard(Guard::Everyone), Some(Auth::None)) => {
+            Reach::Everywhere
+        }
+        (Known::Guard(Guard::Everyone), _) if mutual => Reach::Nowhere,
+        (Known::Guard(Guard::Everyone), _) => Reach::Here,
     }
 }
 

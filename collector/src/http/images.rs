@@ -189,7 +189,7 @@ impl Failures {
             }
         }
         let mut failures: Vec<_> = by_class.into_values().collect();
-        failures.sort_by(|a, b| b.last_at.cmp(&a.last_at));
+        failures.sort_by_key(|failures| std::cmp::Reverse(failures.last_at));
         failures
     }
 }

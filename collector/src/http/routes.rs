@@ -38,73 +38,75 @@ pub(super) enum Answer {
     Document,
 }
 
-fn json<T: JsonSchema>() -> Answer {
-    Answer::Json(SchemaGenerator::subschema_for::<T>)
-}
-
 /// The table.
 pub(super) fn routes() -> Vec<Route> {
-    let route =
-        |path, id, summary, answer, handler| Route { path, id, summary, keys: Vec::new(), answer, may_miss: false, handler };
     vec![
-        Route {
-            keys: Question::List.keys(),
-            ..route("/api/v1/pulls", "listPulls", "Pulls, newest first.", json::<api::PullList<'_>>(), get(api::pulls))
-        },
-        Route {
-            may_miss: true,
-            ..route(
-                "/api/v1/pulls/{id}",
-                "getPull",
-                "One pull with its layers, the tries before and after it, and what happened when.",
-                json::<api::PullDetail<'_>>(),
-                get(api::pull),
-            )
-        },
-        Route {
-            may_miss: true,
-            ..route(
-                "/api/v1/pods/{namespace}/{pod}",
-                "getPod",
-                "Everything that the start of a pod waits for.",
-                json::<pods::PodAnswer<'_>>(),
-                get(pods::pod),
-            )
-        },
-        Route {
-            keys: vec![NAMESPACE],
-            ..route(
-                "/api/v1/workloads",
-                "listWorkloads",
-                "How far the pods of each workload are with their images.",
-                json::<pods::WorkloadList>(),
-                get(pods::workloads),
-            )
-        },
-        route("/api/v1/nodes", "listNodes", "The nodes whose agents are known.", json::<api::NodeList<'_>>(), get(api::nodes)),
-        Route {
-            keys: IMAGE_KEYS.to_vec(),
-            ..route(
-                "/api/v1/images",
-                "listImages",
-                "Images, and what their pulls on all nodes came to.",
-                json::<images::ImageList>(),
-                get(images::images),
-            )
-        },
-        route("/api/v1/summary", "getSummary", "All of it in a few numbers.", json::<api::Summary>(), get(api::summary)),
-        Route {
-            keys: Question::Stream.keys(),
-            ..route(
-                "/api/v1/events",
-                "followPulls",
-                "Everything as it is, then the event named sync, then changes; a pull that leaves memory is an event named removed.",
-                Answer::Events(SchemaGenerator::subschema_for::<PullEvent<'static, PullStatus>>),
-                get(sse::events),
-            )
-        },
-        route("/api/v1/openapi.json", "getDocument", "This document.", Answer::Document, get(openapi::document)),
+        list::<api::PullList<'_>>("/api/v1/pulls", "listPulls", "Pulls, newest first.", get(api::pulls))
+            .with(&Question::List.keys()),
+        one::<api::PullDetail<'_>>(
+            "/api/v1/pulls/{id}",
+            "getPull",
+            "One pull with its layers, the tries before and after it, and what happened when.",
+            get(api::pull),
+        ),
+        one::<pods::PodAnswer<'_>>(
+            "/api/v1/pods/{namespace}/{pod}",
+            "getPod",
+            "Everything that the start of a pod waits for.",
+            get(pods::pod),
+        ),
+        list::<pods::WorkloadList>(
+            "/api/v1/workloads",
+            "listWorkloads",
+            "How far the pods of each workload are with their images.",
+            get(pods::workloads),
+        )
+        .with(&[NAMESPACE]),
+        list::<api::NodeList<'_>>("/api/v1/nodes", "listNodes", "The nodes whose agents are known.", get(api::nodes)),
+        list::<images::ImageList>(
+            "/api/v1/images",
+            "listImages",
+            "Images, and what their pulls on all nodes came to.",
+            get(images::images),
+        )
+        .with(&IMAGE_KEYS),
+        list::<api::Summary>("/api/v1/summary", "getSummary", "All of it in a few numbers.", get(api::summary)),
+        Route::new(
+            "/api/v1/events",
+            "followPulls",
+            "Everything as it is, then the event named sync, then changes; a pull that leaves memory is an event named removed.",
+            Answer::Events(SchemaGenerator::subschema_for::<PullEvent<'static, PullStatus>>),
+            get(sse::events),
+        )
+        .with(&Question::Stream.keys()),
+        Route::new("/api/v1/openapi.json", "getDocument", "This document.", Answer::Document, get(openapi::document)),
     ]
+}
+
+/// A path that always has an answer.
+fn list<T: JsonSchema>(path: &'static str, id: &'static str, summary: &'static str, handler: MethodRouter<Site>) -> Route {
+    Route::new(path, id, summary, Answer::Json(SchemaGenerator::subschema_for::<T>), handler)
+}
+
+/// A path of one thing, which may not be there.
+fn one<T: JsonSchema>(path: &'static str, id: &'static str, summary: &'static str, handler: MethodRouter<Site>) -> Route {
+    Route { may_miss: true, ..list::<T>(path, id, summary, handler) }
+}
+
+impl Route {
+    const fn new(
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+        answer: Answer,
+        handler: MethodRouter<Site>,
+    ) -> Self {
+        Self { path, id, summary, keys: Vec::new(), answer, may_miss: false, handler }
+    }
+
+    fn with(self, keys: &[Key]) -> Self {
+        Self { keys: keys.to_vec(), ..self }
+    }
 }
 
 /// The router of the table.

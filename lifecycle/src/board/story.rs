@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     image::{Digest, ImageRef},
-    pull::{LayerState, Outcome, Phase, PullId, TimingSource, Waited},
+    pull::{LayerState, Phase, PullId, TimingSource, Waited},
     time::Timestamp,
 };
 
@@ -57,7 +57,7 @@ pub struct Attempt {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Timestamp>,
     /// How it ended; absent while it runs.
-    #[cfg_attr(feature = "schema", schemars(extend("enum" = Outcome::WORDS)))]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = crate::pull::Outcome::WORDS)))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<&'static str>,
     /// Original text of the error, or what was observed.
@@ -171,7 +171,7 @@ pub fn timeline<'a>(pull: &PullStatus, pods: impl IntoIterator<Item = &'a PodSta
         moments.extend(of_pod(pull.id, pod));
     }
     moments.extend(outcome(pull));
-    moments.sort_by(|a, b| (a.at, a.what).cmp(&(b.at, b.what)));
+    moments.sort_by_key(|moment| (moment.at, moment.what));
     moments
 }
 
