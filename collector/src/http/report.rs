@@ -324,3 +324,60 @@ fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let plausible = u64::try_from(number).ok().filter(|bytes| *bytes <= MAX_BYTES);
     plausible.ok_or_else(|| D::Error::custom(format!("must be 0 to {MAX_BYTES}, not {number}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn keys_of_containerd_are_digests_of_layers_or_documents() {
+        let hex = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+        for (key, is_layer) in [
+            (format!("sha256:{hex}"), true),
+            (format!("layer-sha256:{hex}"), true),
+            (format!("docker.io/library/nginx:1@sha256:{hex}"), true),
+            (format!("manifest-sha256:{hex}"), false),
+            (format!("config-sha256:{hex}"), false),
+            (format!("index-sha256:{hex}"), false),
+        ] {
+            let blob: Blob = key.parse().unwrap();
+            assert_eq!((blob.digest.encoded(), blob.is_layer), (hex, is_layer), "{key}");
+        }
+        for key in
+            ["", "-", "@", "layer-", hex, "layer-md5:d41d8cd98f00b204e9800998ecf8427e", &format!("sha256:{}", hex.to_uppercase())]
+        {
+            assert!(key.parse::<Blob>().is_err(), "{key}");
+        }
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let word = prop_oneof!["nodeName", "timestamp", "pulls", "layers", "digest", "totalBytes", "[a-z:/@-]{0,9}", ".{0,9}"];
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            word.prop_map(Into::into),
+            Just("2026-01-15T08:30:00Z".into()),
+        ];
+        leaf.prop_recursive(5, 50, 6, move |inner| {
+            let key = prop_oneof!["nodeName", "timestamp", "pulls", "imageRef", "startedAt", "layers", "digest", "totalBytes"];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                prop::collection::btree_map(key, inner, 0..8).prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn reading_anything_as_a_report_never_panics_and_says_why(bytes: Vec<u8>, value in json()) {
+            for body in [bytes, value.to_string().into_bytes()] {
+                if let Err(problem) = AgentReport::read(&body) {
+                    prop_assert!(matches!(problem, Problem::BadRequest(message) if !message.is_empty()));
+                }
+            }
+        }
+    }
+}

@@ -16,7 +16,12 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::{report::Reach, *};
-use crate::{auth::{Agents, Guard}, keeper::Keeper, proxies::Proxies, serve::Peer};
+use crate::{
+    auth::{Agents, Guard},
+    keeper::Keeper,
+    proxies::Proxies,
+    serve::Peer,
+};
 
 struct House {
     keeper: Keeper,
@@ -149,6 +154,9 @@ async fn a_pod_that_does_not_get_its_image_is_told_with_every_try() {
     assert_eq!((&workloads["workloads"][0]["name"], &workloads["workloads"][0]["nodesFailed"]), (&json!("web"), &json!(1)));
     assert_eq!(house.get("/api/v1/workloads?namespace=other").await.1["workloads"], json!([]));
 
+    for query in ["q=WEB-0", "pod=web-0&outcome=failed", "namespace=shop", "q=gone:1"] {
+        assert_eq!(house.get(&format!("/api/v1/pulls?{query}")).await.1["pulls"].as_array().map(Vec::len), Some(2), "{query}");
+    }
     let pull = container["pullId"].as_str().unwrap();
     let pull = house.found(&format!("/api/v1/pulls/{pull}"), |pull| pull["attempts"].as_array().unwrap().len() == 2).await;
     assert_fits(&document, "/api/v1/pulls/{id}", &pull);
@@ -185,6 +193,27 @@ async fn without_authentication_reports_are_taken_from_this_machine_only() {
         }
         assert_eq!(house.ask(request).await.0.as_u16(), status, "{reach:?} {peer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_busy_collector_says_when_to_come_back_with_a_report() {
+    let House { keeper, router, _stop: stop } =
+        House::new(Reach::Everywhere, |keeper| Readiness::new(keeper.clone(), Arc::default(), 0));
+    drop(stop);
+    while keeper.is_alive() {
+        tokio::task::yield_now().await;
+    }
+    let report = r#"{"nodeName":"node-1","timestamp":"2026-01-15T08:30:00Z"}"#;
+    let answer = router.oneshot(Request::post(report::PATH).body(Body::from(report)).unwrap()).await.unwrap();
+    assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"5".parse::<HeaderValue>().unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_does_not_end_is_given_up_in_time() {
+    let house = House::new(Reach::Everywhere, |keeper| Readiness::new(keeper.clone(), Arc::default(), 0));
+    let endless = Body::from_stream(futures_util::stream::pending::<std::io::Result<bytes::Bytes>>());
+    let (status, answer) = house.ask(Request::post(report::PATH).body(endless).unwrap()).await;
+    assert_eq!((status.as_u16(), &answer["error"]["code"]), (408, &json!("too_slow")));
 }
 
 #[test]

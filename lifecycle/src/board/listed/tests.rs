@@ -1,5 +1,7 @@
 //! Lists, one after the other, told to one board with and without the kubelet's word beside them.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::{
     board::{
@@ -228,4 +230,42 @@ fn a_list_cannot_fill_the_memory() {
     let mut board = Board::new(limits);
     list(&mut board, 1, vec![named("nginx:1", many)]);
     assert_eq!((only(&board).layer_count, only(&board).total_known), (MAX_LISTED_LAYERS, false));
+}
+
+/// What can happen between two lists: the next list says of each of three pulls that so many bytes of 100 are here, or nothing.
+fn turns() -> impl Strategy<Value = Vec<(u64, [Option<u64>; 3], bool)>> {
+    let fetched = || prop::option::of(prop_oneof![0..=100_u64, Just(100)]);
+    prop::collection::vec((0..100_u64, [fetched(), fetched(), fetched()], prop::bool::ANY), 1..30)
+}
+
+proptest! {
+    #[test]
+    fn bytes_never_fall_and_nothing_is_ready_that_was_not_whole(turns in turns()) {
+        let mut board = Board::new(Limits::default());
+        let mut whole = BTreeSet::new();
+        let mut fetched = BTreeMap::new();
+        let mut now = 0;
+        for (pause, listed, total_known) in turns {
+            now += pause;
+            let images = ["a:1", "b:1", "c:1"];
+            let pulls: Vec<_> = images.iter().zip(listed).filter_map(|(image, fetched)| {
+                Some(Listed { total_known, ..named(image, vec![layer(image, 100, fetched?)]) })
+            }).collect();
+            list(&mut board, now, pulls.clone());
+            for id in board.ids() {
+                let pull = board.status(id).unwrap();
+                let image = pull.image_ref.clone().unwrap();
+                if pull.total_known && pull.downloaded_bytes == 100 {
+                    whole.insert(image.clone());
+                }
+                prop_assert!(pull.outcome != Some("ready") || whole.contains(&image), "{image} is not ready");
+                prop_assert!(pull.percent != Some(100.0) || pull.downloaded_bytes == 100);
+                let before = fetched.insert(id, pull.downloaded_bytes).unwrap_or_default();
+                prop_assert!(pull.downloaded_bytes >= before, "bytes fell");
+                prop_assert!(matches!(pull.outcome, None | Some("ready" | "lost")));
+            }
+            prop_assert!(board.len() <= 3, "ids stay");
+            prop_assert_eq!(board.tally().running, board.ids().filter(|id| board.status(*id).unwrap().is_running()).count());
+        }
+    }
 }
