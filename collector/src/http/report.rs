@@ -85,17 +85,26 @@ pub(super) struct AgentReport {
     timestamp: Timestamp,
     /// Its downloads, grouped as the agent does; null for none.
     #[serde(default)]
+    #[schemars(with = "Option<Vec<RawPull>>")]
     pulls: Option<Vec<ReportedPull>>,
 }
 
 /// One group of downloads.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "RawPull")]
 struct ReportedPull {
+    image: Option<ImageRef>,
+    started_at: Timestamp,
+    total_known: bool,
+    layers: Vec<ReportedLayer>,
+}
+
+/// One group of downloads.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct RawPull {
     /// The image, or containerd's key of a download.
-    #[serde(deserialize_with = "image")]
-    #[schemars(with = "String")]
-    image_ref: Option<ImageRef>,
+    image_ref: String,
     /// When the first of them began.
     started_at: Timestamp,
     /// Whether these are all, with their sizes.
@@ -111,7 +120,7 @@ struct ReportedPull {
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "RawLayer")]
 struct ReportedLayer {
-    blob: Blob,
+    key: Key,
     media_type: String,
     total_bytes: u64,
     downloaded_bytes: u64,
@@ -125,7 +134,7 @@ struct RawLayer {
     /// Digest, or containerd's key that ends with it.
     #[serde(deserialize_with = "word")]
     #[schemars(with = "String")]
-    digest: Blob,
+    digest: Key,
     /// Its media type, if that is known.
     #[serde(default)]
     media_type: String,
@@ -142,11 +151,21 @@ struct RawLayer {
     total_known: bool,
 }
 
-/// A download's digest and whether it is a layer.
+/// How containerd calls a download, and what that says of it.
 #[derive(Debug)]
-struct Blob {
-    digest: Digest,
-    is_layer: bool,
+struct Key {
+    text: String,
+    blob: Blob,
+}
+
+/// What is downloaded.
+#[derive(Debug, PartialEq)]
+enum Blob {
+    Layer(Digest),
+    /// A manifest, an index or a configuration.
+    Document,
+    /// Something that no pull downloads: an import, or what a client calls as it likes.
+    Foreign,
 }
 
 /// What is answered to a report.
@@ -259,22 +278,39 @@ impl AgentReport {
     }
 
     fn listing(self, cluster: &str) -> Listing {
-        let pulls = self.pulls.into_iter().flatten().map(ReportedPull::listed).collect();
+        let pulls = self.pulls.into_iter().flatten().filter_map(ReportedPull::listed).collect();
         Listing { node: self.node_name, cluster: cluster.to_owned(), at: self.timestamp, pulls }
     }
 }
 
 impl ReportedPull {
-    fn listed(self) -> Listed {
-        let layers = self.layers.into_iter().flatten().filter(|layer| layer.blob.is_layer);
-        let layers = layers.map(|layer| ListedLayer {
-            digest: layer.blob.digest,
-            media_type: layer.media_type,
-            size: layer.total_known.then_some(layer.total_bytes),
-            fetched: layer.downloaded_bytes,
+    /// As a pull, if it is of an image or of what pulls download.
+    fn listed(self) -> Option<Listed> {
+        let is_pull = self.image.is_some() || self.layers.iter().any(|layer| layer.key.blob != Blob::Foreign);
+        let layers = self.layers.into_iter().filter_map(|layer| match layer.key.blob {
+            Blob::Layer(digest) => Some(ListedLayer {
+                digest,
+                media_type: layer.media_type,
+                size: layer.total_known.then_some(layer.total_bytes),
+                fetched: layer.downloaded_bytes,
+            }),
+            Blob::Document | Blob::Foreign => None,
         });
         let layers = layers.collect();
-        Listed { image: self.image_ref, started_at: self.started_at, total_known: self.total_known, layers }
+        is_pull.then_some(Listed { image: self.image, started_at: self.started_at, total_known: self.total_known, layers })
+    }
+}
+
+impl TryFrom<RawPull> for ReportedPull {
+    type Error = String;
+
+    fn try_from(raw: RawPull) -> Result<Self, String> {
+        let RawPull { image_ref, started_at, total_known, layers } = raw;
+        let layers = layers.unwrap_or_default();
+        // An agent that knows no name says the key of the download in its place.
+        let is_key = image_ref.is_empty() || layers.iter().any(|layer| layer.key.text == image_ref);
+        let image = (!is_key).then(|| image_ref.parse()).transpose().map_err(|error| format!("imageRef: {error}"))?;
+        Ok(Self { image, started_at, total_known, layers })
     }
 }
 
@@ -289,34 +325,31 @@ impl TryFrom<RawLayer> for ReportedLayer {
         if media_type.len() > MAX_TEXT {
             return Err(format!("mediaType is longer than {MAX_TEXT} bytes"));
         }
-        Ok(Self { blob: digest, media_type, total_bytes, downloaded_bytes, total_known })
+        Ok(Self { key: digest, media_type, total_bytes, downloaded_bytes, total_known })
     }
 }
 
-impl FromStr for Blob {
+impl FromStr for Key {
     type Err = &'static str;
 
-    /// Reads a digest, or one of containerd's keys, which end with one behind a `-` or `@`.
+    /// Reads a digest, or one of containerd's keys, of which those of pulls end with a digest behind a `-` or `@`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() || text.len() > MAX_TEXT {
+            return Err("must be a digest or a key of containerd, and not longer than 256 bytes");
+        }
         let (kind, digest) = text.rsplit_once(['-', '@']).unwrap_or(("", text));
-        let parsed: Option<Digest> = digest.parse().ok();
-        let digest = parsed.filter(|digest| ALGORITHMS.contains(&digest.algorithm()));
-        let digest = digest.ok_or("not a digest, nor a key of containerd that ends with one")?;
-        Ok(Self { digest, is_layer: !DOCUMENTS.contains(&kind) })
+        let is_digest = digest.split_once(':').is_some_and(|(algorithm, _)| ALGORITHMS.contains(&algorithm));
+        let blob = match (is_digest, DOCUMENTS.contains(&kind)) {
+            (false, _) => Blob::Foreign,
+            (true, true) => Blob::Document,
+            (true, false) => Blob::Layer(digest.parse().map_err(|_| "not a digest, nor a key of containerd that ends with one")?),
+        };
+        Ok(Self { text: text.to_owned(), blob })
     }
 }
 
 fn word<'de, T: FromStr<Err: std::fmt::Display>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-}
-
-/// The name of an image; `None` where the agent says the key of a download in its place, or nothing.
-fn image<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ImageRef>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    if text.is_empty() || !text.contains('@') && text.parse::<Blob>().is_ok() {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(D::Error::custom)
 }
 
 fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -332,23 +365,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_of_containerd_are_digests_of_layers_or_documents() {
+    fn keys_of_containerd_say_what_is_downloaded() {
         let hex = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
-        for (key, is_layer) in [
-            (format!("sha256:{hex}"), true),
-            (format!("layer-sha256:{hex}"), true),
-            (format!("docker.io/library/nginx:1@sha256:{hex}"), true),
-            (format!("manifest-sha256:{hex}"), false),
-            (format!("config-sha256:{hex}"), false),
-            (format!("index-sha256:{hex}"), false),
+        let layer = || Blob::Layer(format!("sha256:{hex}").parse().unwrap());
+        for (key, blob) in [
+            (format!("sha256:{hex}"), layer()),
+            (format!("layer-sha256:{hex}"), layer()),
+            (format!("docker.io/library/nginx:1@sha256:{hex}"), layer()),
+            (format!("manifest-sha256:{hex}"), Blob::Document),
+            (format!("config-sha256:{hex}"), Blob::Document),
+            (format!("index-sha256:{hex}"), Blob::Document),
+            (format!("tar-blobs/sha256/{hex}"), Blob::Foreign),
+            ("my own".to_owned(), Blob::Foreign),
+            (hex.to_owned(), Blob::Foreign),
         ] {
-            let blob: Blob = key.parse().unwrap();
-            assert_eq!((blob.digest.encoded(), blob.is_layer), (hex, is_layer), "{key}");
+            assert_eq!(key.parse::<Key>().unwrap().blob, blob, "{key}");
         }
-        for key in
-            ["", "-", "@", "layer-", hex, "layer-md5:d41d8cd98f00b204e9800998ecf8427e", &format!("sha256:{}", hex.to_uppercase())]
-        {
-            assert!(key.parse::<Blob>().is_err(), "{key}");
+        for key in ["", "sha256:", "layer-sha256:zz", &format!("sha256:{}", hex.to_uppercase()), &"x".repeat(257)] {
+            assert!(key.parse::<Key>().is_err(), "{key}");
         }
     }
 
