@@ -9,7 +9,7 @@
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map},
     time::Duration,
 };
 
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     image::{Digest, ImageRef},
-    pull::{Ending, Host, Interval, Layer, LayerState, Node, NodeName, Outcome, Phase, Pull, PullId, Report, TimingSource},
+    pull::{Ending, Host, Interval, Layer, LayerState, Node, NodeName, Outcome, Phase, Pull, PullId, Report, TimingSource, Wait},
     time::Timestamp,
 };
 
@@ -31,6 +31,8 @@ pub const MAX_LISTED_LAYERS: usize = 512;
 const LATE: Duration = Duration::from_secs(60);
 /// What a kubelet said so long after the last list that names a pull is about another one.
 const RECENT: Duration = Duration::from_secs(600);
+/// A listed pull of which no byte came for so long is stalled: such agents keep listing what a client has left behind.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
 /// The namespace that such agents watch.
 const NAMESPACE: &str = "k8s.io";
 
@@ -80,7 +82,8 @@ pub(super) type Listers = BTreeMap<NodeName, Lister>;
 #[derive(Debug, Default)]
 pub(super) struct Lister {
     at: Timestamp,
-    pulls: BTreeSet<PullId>,
+    /// Its pulls, and how many bytes they had since when.
+    pulls: BTreeMap<PullId, (u64, Timestamp)>,
     /// The pull that stands for all downloads without a name.
     nameless: Option<PullId>,
 }
@@ -106,15 +109,16 @@ impl Board {
         }
         self.counts.accepted += 1;
         let (at, name) = (listing.at, listing.node.clone());
-        let mut pulls = BTreeSet::new();
+        let mut pulls = BTreeMap::new();
         for (nameless, listed) in merged(listing.pulls) {
             let id = self.listed_id(&name, nameless, &listed);
             if nameless {
                 self.listers.entry(name.clone()).or_default().nameless = Some(id);
             }
-            if pulls.insert(id) {
-                self.take_listed(&node, id, listed, at, now);
-            }
+            let btree_map::Entry::Vacant(place) = pulls.entry(id) else { continue };
+            let moved = *place.insert(self.last_moved(&name, id, &listed, at));
+            let since = (at.since(moved.1) >= STALLED_AFTER).then_some(moved.1);
+            self.take_listed(&node, id, listed, (at, since), now);
         }
         let lister = self.listers.entry(name.clone()).or_default();
         (lister.at, lister.pulls) = (at, pulls);
@@ -128,7 +132,7 @@ impl Board {
     pub(super) fn settle_listed(&mut self, name: &NodeName, now: Timestamp) {
         let Some(lister) = self.listers.get(name) else { return };
         let open: Vec<_> = self.agents.open(&AgentKey::of(&lister_node(name, ""))).collect();
-        let gone: BTreeSet<_> = open.iter().filter(|id| !lister.pulls.contains(id)).copied().collect();
+        let gone: BTreeSet<_> = open.iter().filter(|id| !lister.pulls.contains_key(id)).copied().collect();
         for id in open {
             let Some(entry) = self.pulls.get(&id) else { continue };
             let said = self.kubelet_says(name, &entry.pull);
@@ -156,7 +160,22 @@ impl Board {
         }
     }
 
-    fn take_listed(&mut self, node: &Node, id: PullId, listed: Listed, at: Timestamp, now: Timestamp) {
+    /// How many bytes a pull has, and since when.
+    fn last_moved(&self, node: &NodeName, id: PullId, listed: &Listed, at: Timestamp) -> (u64, Timestamp) {
+        let bytes = listed.layers.iter().map(|layer| layer.fetched).fold(0, u64::saturating_add);
+        let before = self.listers.get(node).and_then(|lister| lister.pulls.get(&id)).copied();
+        before.filter(|(had, since)| *had == bytes && *since <= at).unwrap_or((bytes, at))
+    }
+
+    /// Takes in one pull as it was `at`, of which no byte has come since a time if one is given.
+    fn take_listed(
+        &mut self,
+        node: &Node,
+        id: PullId,
+        listed: Listed,
+        (at, stalled): (Timestamp, Option<Timestamp>),
+        now: Timestamp,
+    ) {
         let before = self.pulls.get(&id);
         if before.is_some_and(Entry::is_final) {
             return;
@@ -164,7 +183,9 @@ impl Board {
         let is_new = before.is_none();
         let named = listed.image.clone().or_else(|| before.and_then(|entry| entry.pull.image.clone()));
         let image = named.or_else(|| self.only_wish(&node.name));
-        let pull = pull(id, image, listed, at, before.map(|entry| &entry.pull));
+        let mut pull = pull(id, image, listed, at, before.map(|entry| &entry.pull));
+        let is_whole = pull.layers.iter().all(Layer::is_complete);
+        pull.wait = stalled.filter(|_| !is_whole).map(|since| Wait::Stalled { since });
         if is_new && !self.make_room(&AgentKey::of(node)) {
             self.counts.refused_capacity += 1;
             return;

@@ -220,6 +220,24 @@ fn an_agent_that_falls_silent_makes_its_pulls_stale_and_then_lost() {
 }
 
 #[test]
+fn a_download_that_was_left_behind_is_stalled_since_its_last_byte() {
+    let mut board = Board::new(Limits::default());
+    list(&mut board, 1, vec![nameless(0, vec![layer("a", 100, 10)])]);
+    for second in 2..=40 {
+        list(&mut board, second, vec![nameless(0, vec![layer("a", 100, 20)])]);
+    }
+    let stalled = only(&board);
+    assert_eq!((stalled.stalled_since, stalled.outcome), (Some(at(2)), None));
+    assert!(stalled.summary.starts_with("Stalled: no byte"), "{}", stalled.summary);
+    list(&mut board, 41, vec![nameless(0, vec![layer("a", 100, 21)])]);
+    assert_eq!(only(&board).stalled_since, None);
+    for second in [42, 90] {
+        list(&mut board, second, vec![nameless(0, vec![layer("a", 100, 100)])]);
+    }
+    assert_eq!(only(&board).stalled_since, None, "there is nothing to come");
+}
+
+#[test]
 fn a_list_cannot_fill_the_memory() {
     let limits = Limits { pulls_per_node: 3, ..Limits::default() };
     let mut board = Board::new(limits);
