@@ -153,6 +153,12 @@ impl Snapshot {
         cursor.epoch == self.epoch && cursor.revision >= self.forgotten && cursor.revision <= self.revision
     }
 
+    /// The place of this picture in the stream.
+    #[cfg(test)]
+    pub(crate) const fn cursor(&self) -> Cursor {
+        Cursor { epoch: self.epoch, revision: self.revision }
+    }
+
     /// Puts in the state of a pull that changed at `at`.
     pub(crate) fn put(&mut self, status: PullStatus, at: Timestamp) {
         self.revision += 1;

@@ -69,11 +69,12 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
     let (media_type, schema) = match route.answer {
         Answer::Json(schema) => ("application/json", schema(schemas).to_value()),
         Answer::Events(schema) => ("text/event-stream", schema(schemas).to_value()),
+        Answer::Frames => ("text/event-stream", json!({})),
         Answer::Document => ("application/json", json!({ "type": "object" })),
     };
     let mut responses = Map::new();
     responses.insert("200".to_owned(), json!({ "description": route.summary, "content": { media_type: { "schema": schema } } }));
-    if !matches!(route.answer, Answer::Events(_)) {
+    if !matches!(route.answer, Answer::Events(_) | Answer::Frames) {
         responses.insert("304".to_owned(), json!({ "description": "Nothing has changed since the answer with this ETag." }));
     }
     responses.insert("400".to_owned(), failure("Something in the address is not understood."));

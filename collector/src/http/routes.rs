@@ -34,6 +34,8 @@ pub(super) enum Answer {
     Json(fn(&mut SchemaGenerator) -> Schema),
     /// A stream of events with data of this schema.
     Events(fn(&mut SchemaGenerator) -> Schema),
+    /// A stream of events with data that nobody shall rely on.
+    Frames,
     /// The OpenAPI document itself.
     Document,
 }
@@ -79,6 +81,14 @@ pub(super) fn routes() -> Vec<Route> {
             get(sse::events),
         )
         .with(&Question::Stream.keys()),
+        Route::new(
+            "/api/v1/frames",
+            "followFrames",
+            "A dense stream for the page, of no stable form.",
+            Answer::Frames,
+            get(sse::frames),
+        )
+        .with(&Question::Frames.keys()),
         Route::new("/api/v1/openapi.json", "getDocument", "This document.", Answer::Document, get(openapi::document)),
     ]
 }

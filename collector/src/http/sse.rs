@@ -45,12 +45,12 @@ use self::{
 };
 use super::{
     Problem, Site,
+    door::Reader as Who,
     query::{Question, Wanted},
 };
 use crate::{
     keeper::View,
     metrics::{Metrics, Streams},
-    serve::Peer,
 };
 
 /// Longest `Last-Event-ID`, in bytes. Ours have at most 37; what is longer than this is an attack.
@@ -72,13 +72,13 @@ impl Stage {
         Self { beats: beat::start(view, places.clone()), shared: Arc::new(Shared::new(numbers.clone())), places, numbers }
     }
 
-    fn open(&self, dialect: Dialect, wanted: Wanted, peer: Option<Peer>, headers: &HeaderMap) -> Result<Response, Problem> {
+    fn open(&self, dialect: Dialect, wanted: Wanted, client: Option<IpAddr>, headers: &HeaderMap) -> Result<Response, Problem> {
         let header = headers.get("last-event-id");
         if header.is_some_and(|id| id.len() > MAX_ID) {
             self.numbers.refused("header");
             return Err(Problem::HeaderTooLarge(format!("last-event-id must be at most {MAX_ID} bytes")));
         }
-        let address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+        let address = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let place = self.places.take(address).map_err(|full| {
             self.numbers.refused(full.as_str());
             Problem::TooManyReaders(full)
@@ -110,25 +110,25 @@ impl Stage {
 /// `GET /api/v1/events`.
 pub(super) async fn events(
     State(site): State<Site>,
-    peer: Option<Extension<Peer>>,
+    reader: Option<Extension<Who>>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::read(&uri, Question::Stream)?;
     let dialect = Dialect::Events { layers: wanted.layers.unwrap_or(false) };
-    site.stage.open(dialect, wanted, peer.map(|peer| peer.0), &headers)
+    site.stage.open(dialect, wanted, reader.and_then(|Extension(reader)| reader.client), &headers)
 }
 
 /// `GET /api/v1/frames`.
 pub(super) async fn frames(
     State(site): State<Site>,
-    peer: Option<Extension<Peer>>,
+    reader: Option<Extension<Who>>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::read(&uri, Question::Frames)?;
     let dialect = Dialect::Frames { layers: wanted.layers.unwrap_or(false), summary: wanted.summary.unwrap_or(false) };
-    site.stage.open(dialect, wanted, peer.map(|peer| peer.0), &headers)
+    site.stage.open(dialect, wanted, reader.and_then(|Extension(reader)| reader.client), &headers)
 }
 
 /// Whether this reader can read gzip. Of the forms of the header only those that programs send are understood: a name, and perhaps `q=0`.

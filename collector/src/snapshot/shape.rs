@@ -48,6 +48,7 @@ pub(super) fn is_same(a: &PullStatus, b: &PullStatus) -> bool {
         stalled_since,
         stale,
         host: _,
+        past: _,
         layers,
     } = a;
     // While the total is a lower bound it moves like the bytes.
@@ -82,6 +83,8 @@ pub(super) fn is_same_layer(a: &LayerStatus, b: &LayerStatus) -> bool {
         completed_at,
         unpack_started_at,
         unpack_completed_at,
+        download_source: _,
+        unpack_source: _,
     } = a;
     (pull_id, digest, media_type, state) == (&b.pull_id, &b.digest, &b.media_type, &b.state)
         && (total_bytes, total_known) == (&b.total_bytes, &b.total_known)
