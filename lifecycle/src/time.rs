@@ -2,60 +2,63 @@
 //!
 //! Nothing here asks what time it is: the binaries read the clock once per turn and hand the result in.
 
-use std::{fmt, ops, time::Duration};
+use std::{fmt, num::NonZeroU64, ops, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A point in wall time: nanoseconds since the Unix epoch, UTC, as OTLP and containerd's records count it.
 ///
 /// Covers 1970 to 2554. Arithmetic saturates at both ends instead of wrapping.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(
+    /// One more than the nanoseconds: never zero, so that a time that may be absent takes no more memory.
+    NonZeroU64,
+);
 
 impl Timestamp {
     /// The Unix epoch, which protobuf's default makes of a time that was never set.
-    pub const EPOCH: Self = Self(0);
+    pub const EPOCH: Self = Self(NonZeroU64::MIN);
 
     /// From nanoseconds since the Unix epoch.
     pub const fn from_nanos(nanos: u64) -> Self {
-        Self(nanos)
+        Self(NonZeroU64::MIN.saturating_add(nanos))
     }
 
     /// From milliseconds since the Unix epoch.
     pub const fn from_millis(millis: u64) -> Self {
-        Self(millis.saturating_mul(1_000_000))
+        Self::from_nanos(millis.saturating_mul(1_000_000))
     }
 
     /// From seconds and nanoseconds since the Unix epoch, as `google.protobuf.Timestamp` has them; `None` before the epoch or past 2554.
     pub fn from_parts(seconds: i64, nanos: i32) -> Option<Self> {
         let seconds = u64::try_from(seconds).ok()?;
         let nanos = u64::try_from(nanos).ok()?;
-        Some(Self(seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?))
+        Some(Self::from_nanos(seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?))
     }
 
     /// Nanoseconds since the Unix epoch.
     pub const fn as_nanos(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// Milliseconds since the Unix epoch, rounded down.
     pub const fn as_millis(self) -> u64 {
-        self.0 / 1_000_000
+        self.as_nanos() / 1_000_000
     }
 
     /// How long after `earlier` this is; zero if it is not after it.
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.as_nanos().saturating_sub(earlier.as_nanos()))
     }
 
     /// How far apart the two are, whichever comes first.
     pub const fn distance(self, other: Self) -> Duration {
-        Duration::from_nanos(self.0.abs_diff(other.0))
+        Duration::from_nanos(self.as_nanos().abs_diff(other.as_nanos()))
     }
 
     /// This moment, `by` earlier.
     pub const fn before(self, by: Duration) -> Self {
-        Self(self.0.saturating_sub(nanos(by)))
+        Self::from_nanos(self.as_nanos().saturating_sub(nanos(by)))
     }
 
     /// Parses RFC 3339 as containerd's labels and this crate's JSON write it (`2025-01-15T10:30:00.25Z`, offsets allowed).
@@ -91,18 +94,24 @@ impl Timestamp {
     }
 }
 
+impl Default for Timestamp {
+    fn default() -> Self {
+        Self::EPOCH
+    }
+}
+
 impl ops::Add<Duration> for Timestamp {
     type Output = Self;
 
     fn add(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(nanos(by)))
+        Self::from_nanos(self.as_nanos().saturating_add(nanos(by)))
     }
 }
 
 /// RFC 3339 in UTC with as many decimals of the second as carry information (0, 3, 6 or 9).
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seconds, nanos) = (self.0 / 1_000_000_000, self.0 % 1_000_000_000);
+        let (seconds, nanos) = (self.as_nanos() / 1_000_000_000, self.as_nanos() % 1_000_000_000);
         let (year, month, day) = civil_from_days(seconds / 86_400);
         let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,31 +21,31 @@ use crate::{
 /// Begins the uid of an agent that sends lists; its node's name follows.
 pub(super) const LISTER: &str = "list:";
 
-/// Name and uid of a node: a node that was made anew under an old name is another one.
+/// Name and uid of a node: a node that was made anew under an old name is another one. All clones share one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct AgentKey {
-    name: NodeName,
-    uid: Box<str>,
-}
+pub(super) struct AgentKey(Arc<(NodeName, Box<str>)>);
 
 impl AgentKey {
     pub(super) fn of(node: &Node) -> Self {
-        Self { name: node.name.clone(), uid: node.uid.as_str().into() }
+        Self::new(&node.name, &node.uid)
     }
 
-    /// Name of the node.
-    pub(super) const fn name(&self) -> &NodeName {
-        &self.name
+    fn new(name: &NodeName, uid: &str) -> Self {
+        Self(Arc::new((name.clone(), uid.into())))
+    }
+
+    pub(super) fn name(&self) -> &NodeName {
+        &self.0.0
     }
 
     /// Whether it sends lists instead of reports.
     pub(super) fn is_lister(&self) -> bool {
-        self.uid.strip_prefix(LISTER).is_some_and(|name| name == self.name.as_str())
+        self.0.1.strip_prefix(LISTER).is_some_and(|name| name == self.name().as_str())
     }
 
     /// The same node as its agent calls it before it knows a uid: by its name.
     fn provisional(&self) -> Self {
-        Self { name: self.name.clone(), uid: self.name.as_str().into() }
+        Self::new(self.name(), self.name().as_str())
     }
 }
 
@@ -77,13 +78,15 @@ struct Agent {
     report: Option<NodeReport>,
     heard: Timestamp,
     presence: Presence,
-    /// When silence comes to the next thing; stands in [`Agents::deadlines`] too.
+    /// When to look next whether silence has come to something; stands in [`Agents::deadlines`] too.
     deadline: Timestamp,
     /// Pulls whose last report has no ending.
     open: BTreeSet<PullId>,
     /// Pulls that ended or were lost, by when that became known.
     ended: BTreeSet<(Timestamp, PullId)>,
     pulls: usize,
+    /// Layers of these pulls.
+    layers: usize,
     stale: usize,
 }
 
@@ -113,17 +116,21 @@ impl Agents {
             open: BTreeSet::new(),
             ended: BTreeSet::new(),
             pulls: 0,
+            layers: 0,
             stale: 0,
         });
-        self.deadlines.remove(&(agent.deadline, key.clone()));
-        self.connected += usize::from(agent.presence != Presence::Connected);
-        agent.presence = Presence::Connected;
         agent.heard = now;
-        agent.deadline = now + SILENT_AFTER;
         if agent.node != *node {
             agent.node = node.clone();
         }
-        self.deadlines.insert((agent.deadline, key.clone()));
+        // The deadline of one that is connected stays: when it comes, it is seen that the agent spoke meanwhile.
+        if agent.presence != Presence::Connected {
+            self.deadlines.remove(&(agent.deadline, key.clone()));
+            self.connected += 1;
+            agent.presence = Presence::Connected;
+            agent.deadline = now + SILENT_AFTER;
+            self.deadlines.insert((agent.deadline, key.clone()));
+        }
         true
     }
 
@@ -147,8 +154,7 @@ impl Agents {
 
     /// The next agent whose silence has come to something by now.
     pub(super) fn overdue(&mut self, now: Timestamp) -> Option<(AgentKey, Word)> {
-        let (at, key) = self.deadlines.first().filter(|(at, _)| *at <= now).cloned()?;
-        self.deadlines.remove(&(at, key.clone()));
+        let (at, key) = self.next_overdue(now)?;
         let agent = self.known.get_mut(&key)?;
         let (word, presence, again) = match agent.presence {
             Presence::Connected => (Word::Silent, Presence::Silent, agent.heard + LOST_AFTER),
@@ -164,6 +170,21 @@ impl Agents {
         agent.deadline = again;
         self.deadlines.insert((again, key.clone()));
         Some((key, word))
+    }
+
+    /// Takes the next deadline that has come, of an agent that has not spoken since it was set.
+    fn next_overdue(&mut self, now: Timestamp) -> Option<(Timestamp, AgentKey)> {
+        loop {
+            let (at, key) = self.deadlines.first().filter(|(at, _)| *at <= now).cloned()?;
+            self.deadlines.remove(&(at, key.clone()));
+            let Some(agent) = self.known.get_mut(&key) else { continue };
+            let silent_at = agent.heard + SILENT_AFTER;
+            if agent.presence != Presence::Connected || silent_at <= at {
+                return Some((at, key));
+            }
+            agent.deadline = silent_at;
+            self.deadlines.insert((silent_at, key));
+        }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
@@ -200,17 +221,32 @@ impl Agents {
 
     /// Whether another agent is heard that watches the same node.
     pub(super) fn is_watched_beside(&self, key: &AgentKey) -> bool {
-        self.named(&key.name).any(|agent| agent.presence == Presence::Connected && *agent.node.uid != *key.uid)
+        self.named(key.name()).any(|agent| agent.presence == Presence::Connected && *agent.node.uid != *key.0.1)
     }
 
     fn named(&self, name: &NodeName) -> impl Iterator<Item = &Agent> {
-        let from = AgentKey { name: name.clone(), uid: "".into() };
-        self.known.range(from..).take_while(move |(key, _)| key.name == *name).map(|(_, agent)| agent)
+        let from = AgentKey::new(name, "");
+        self.known.range(from..).take_while(move |(key, _)| key.name() == name).map(|(_, agent)| agent)
     }
 
     /// Pulls of an agent that are in memory.
     pub(super) fn pulls(&self, key: &AgentKey) -> usize {
         self.known.get(key).map_or(0, |agent| agent.pulls)
+    }
+
+    /// Layers of an agent's pulls that are in memory.
+    pub(super) fn layers(&self, key: &AgentKey) -> usize {
+        self.known.get(key).map_or(0, |agent| agent.layers)
+    }
+
+    /// How many are known.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Of the agents with pulls that ended, the one with the most pulls.
+    pub(super) fn most_crowded(&self) -> Option<&AgentKey> {
+        self.known.iter().filter(|(_, agent)| !agent.ended.is_empty()).max_by_key(|(_, agent)| agent.pulls).map(|(key, _)| key)
     }
 
     pub(super) fn oldest_ended(&self, key: &AgentKey) -> Option<PullId> {
@@ -226,6 +262,7 @@ impl Agents {
                 agent.ended.insert((at, entry.pull.id));
             }
             agent.pulls += 1;
+            agent.layers += entry.pull.layers.len();
             agent.stale += usize::from(entry.standing == Standing::Stale);
         }
     }
@@ -237,6 +274,7 @@ impl Agents {
                 agent.ended.remove(&(at, entry.pull.id));
             }
             agent.pulls -= 1;
+            agent.layers -= entry.pull.layers.len();
             agent.stale -= usize::from(entry.standing == Standing::Stale);
         }
     }

@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::{agents::AgentKey, relate::Known};
+use super::{
+    agents::AgentKey,
+    layers::{Blobs, Layers},
+    relate::Known,
+};
 use crate::{
     pull::{Ending, Host, Layer, Node, Outcome, Pull, Report, TimingSource},
     time::Timestamp,
@@ -15,8 +19,9 @@ pub(super) struct Entry {
     pub(super) node: Node,
     /// Who speaks for it.
     pub(super) agent: AgentKey,
-    /// As reported last, with bytes that never fell.
+    /// As reported last, with bytes that never fell. While the entry is packed its layers are in `layers` alone.
     pub(super) pull: Pull,
+    pub(super) layers: Layers,
     /// When that report came in, by the collector's clock.
     pub(super) heard: Timestamp,
     pub(super) standing: Standing,
@@ -49,17 +54,38 @@ pub(super) enum Standing {
 }
 
 impl Entry {
-    pub(super) fn new(report: Report, now: Timestamp) -> Self {
+    pub(super) fn new(report: Report, agent: AgentKey, now: Timestamp) -> Self {
         let standing = if report.pull.ending.is_some() { Standing::Ended { at: now } } else { Standing::Current };
-        let agent = AgentKey::of(&report.node);
         Self {
             node: report.node,
             agent,
             pull: report.pull,
+            layers: Layers::default(),
             heard: now,
             standing,
             sentence: String::new(),
             known: Known::default(),
+        }
+    }
+
+    /// As it is kept: in little memory.
+    pub(super) fn packed(mut self, before: Option<&Self>, blobs: &mut Blobs) -> Self {
+        self.layers = blobs.pack(std::mem::take(&mut self.pull.layers), before.map(|before| &before.layers));
+        self
+    }
+
+    /// As it is changed: with the layers in the pull.
+    pub(super) fn unpacked(mut self) -> Self {
+        self.pull.layers = self.layers.unpacked();
+        self
+    }
+
+    /// The pull with its layers, packed or not.
+    pub(super) fn whole(&self) -> Cow<'_, Pull> {
+        if self.layers.is_empty() || !self.pull.layers.is_empty() {
+            Cow::Borrowed(&self.pull)
+        } else {
+            Cow::Owned(Pull { layers: self.layers.unpacked(), ..self.pull.clone() })
         }
     }
 
@@ -87,11 +113,12 @@ impl Entry {
 
     /// The pull as it may be shown: without speed and estimate when nobody watches it, and lost when that was concluded here.
     pub(super) fn shown(&self) -> Cow<'_, Pull> {
-        let unwatched = || Pull { bytes_per_sec: None, eta: None, host: Host::default(), ..self.pull.clone() };
+        let whole = || self.whole().into_owned();
+        let unwatched = || Pull { bytes_per_sec: None, eta: None, host: Host::default(), ..whole() };
         match self.standing {
             Standing::Current | Standing::Ended { .. } => match self.corrected() {
-                Some(ending) => Cow::Owned(Pull { ending: Some(ending), ..self.pull.clone() }),
-                None => Cow::Borrowed(&self.pull),
+                Some(ending) => Cow::Owned(Pull { ending: Some(ending), ..whole() }),
+                None => self.whole(),
             },
             Standing::Stale => Cow::Owned(unwatched()),
             Standing::Lost { at, .. } => {
@@ -125,7 +152,7 @@ impl Entry {
         for layer in seen {
             match self.pull.layers.iter_mut().find(|known| known.digest == layer.digest) {
                 Some(known) if before.total_known => {
-                    let (size, media_type) = (known.size, std::mem::take(&mut known.media_type));
+                    let (size, media_type) = (known.size, known.media_type.clone());
                     *known = Layer { size, media_type, fetched: layer.fetched.min(size), ..layer };
                 }
                 Some(known) => *known = layer,

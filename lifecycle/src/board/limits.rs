@@ -17,6 +17,10 @@ pub const HISTORY_TTL: Duration = Duration::from_secs(30 * 60);
 pub const MAX_PULLS: usize = 100_000;
 /// Most pulls of one node in memory, so that one node cannot push out the others.
 pub const MAX_PULLS_PER_NODE: usize = 2_000;
+/// Most layers of all pulls in memory. A layer takes 64 bytes, and some 200 more if no other pull has it.
+pub const MAX_LAYERS: usize = 2_000_000;
+/// Most layers of one node's pulls in memory.
+pub const MAX_LAYERS_PER_NODE: usize = 40_000;
 /// Most nodes that are known at a time.
 pub const MAX_NODES: usize = 20_000;
 
@@ -29,12 +33,23 @@ pub struct Limits {
     pub pulls: usize,
     /// Most pulls of one node in memory.
     pub pulls_per_node: usize,
+    /// Most layers of all pulls in memory.
+    pub layers: usize,
+    /// Most layers of one node's pulls in memory.
+    pub layers_per_node: usize,
     /// Most nodes that are known at a time.
     pub nodes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { history: HISTORY_TTL, pulls: MAX_PULLS, pulls_per_node: MAX_PULLS_PER_NODE, nodes: MAX_NODES }
+        Self {
+            history: HISTORY_TTL,
+            pulls: MAX_PULLS,
+            pulls_per_node: MAX_PULLS_PER_NODE,
+            layers: MAX_LAYERS,
+            layers_per_node: MAX_LAYERS_PER_NODE,
+            nodes: MAX_NODES,
+        }
     }
 }

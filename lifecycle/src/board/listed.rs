@@ -18,6 +18,7 @@ use super::{
     agents::{AgentKey, LISTER},
     entry::{Entry, Standing},
     pods::{SLACK, Wished, is_same_image},
+    room::Room,
 };
 use crate::{
     image::{Digest, ImageRef},
@@ -135,7 +136,8 @@ impl Board {
         let gone: BTreeSet<_> = open.iter().filter(|id| !lister.pulls.contains_key(id)).copied().collect();
         for id in open {
             let Some(entry) = self.pulls.get(&id) else { continue };
-            let said = self.kubelet_says(name, &entry.pull);
+            let pull = entry.whole();
+            let said = self.kubelet_says(name, &pull);
             let standing = match (said, gone.contains(&id)) {
                 (Some(Wished::Pulled(at)), _) => Some(Ending { outcome: Outcome::Ready, at, source: TimingSource::Event }),
                 (Some(Wished::Failed(at, failure)), true) => {
@@ -143,7 +145,7 @@ impl Board {
                 }
                 (Some(Wished::Pulling), true) | (_, false) => continue,
                 (None, true) => {
-                    complete_at(&entry.pull).map(|at| Ending { outcome: Outcome::Ready, at, source: TimingSource::Inferred })
+                    complete_at(&pull).map(|at| Ending { outcome: Outcome::Ready, at, source: TimingSource::Inferred })
                 }
             };
             self.end_listed(id, standing, now);
@@ -176,29 +178,30 @@ impl Board {
         (at, stalled): (Timestamp, Option<Timestamp>),
         now: Timestamp,
     ) {
-        let before = self.pulls.get(&id);
-        if before.is_some_and(Entry::is_final) {
+        let known = self.pulls.get(&id).map(AsRef::as_ref);
+        if known.is_some_and(Entry::is_final) {
             return;
         }
-        let is_new = before.is_none();
-        let named = listed.image.clone().or_else(|| before.and_then(|entry| entry.pull.image.clone()));
+        let before = known.map(Entry::whole);
+        let named = listed.image.clone().or_else(|| before.as_ref().and_then(|before| before.image.clone()));
         let image = named.or_else(|| self.only_wish(&node.name));
-        let mut pull = pull(id, image, listed, at, before.map(|entry| &entry.pull));
+        let mut pull = pull(id, image, listed, at, before.as_deref());
         let is_whole = pull.layers.iter().all(Layer::is_complete);
         pull.wait = stalled.filter(|_| !is_whole).map(|since| Wait::Stalled { since });
-        if is_new && !self.make_room(&AgentKey::of(node)) {
+        let (key, room) = (AgentKey::of(node), Room::of(known, &pull));
+        if !self.make_room(&key, room) {
             self.counts.refused_capacity += 1;
             return;
         }
         let before = self.take(id);
-        self.put(before, Entry::new(Report { node: node.clone(), pull }, now), now);
+        self.put(before, Entry::new(Report { node: node.clone(), pull }, key, now), now);
     }
 
     /// The id of a listed pull: what its list says of it, or for downloads without a name the pull that stands for them as long as it runs.
     fn listed_id(&self, node: &NodeName, nameless: bool, listed: &Listed) -> PullId {
         let known = self.listers.get(node).and_then(|lister| lister.nameless).filter(|_| nameless);
         let running =
-            known.filter(|id| self.pulls.get(id).is_some_and(|entry| is_continued(&entry.pull, listed) && entry.is_running()));
+            known.filter(|id| self.pulls.get(id).is_some_and(|entry| is_continued(&entry.whole(), listed) && entry.is_running()));
         running.unwrap_or_else(|| {
             let image = listed.image.as_ref().map(ToString::to_string).unwrap_or_default();
             PullId::derive(&lister_uid(node), NAMESPACE, &image, listed.started_at)
@@ -239,7 +242,7 @@ impl Board {
                 }
                 pull.observed_at = pull.observed_at.max(ending.at);
                 pull.ending = Some(ending);
-                Entry::new(Report { node: before.node.clone(), pull }, now)
+                Entry::new(Report { node: before.node.clone(), pull }, before.agent.clone(), now)
             }
         };
         self.put(Some(before), after, now);
@@ -318,7 +321,7 @@ fn layer(listed: ListedLayer, at: Timestamp, before: Option<&Pull>) -> Layer {
     let end = is_complete.then(|| before.and_then(|before| before.download.end).unwrap_or(at));
     Layer {
         digest: listed.digest,
-        media_type: listed.media_type,
+        media_type: listed.media_type.into(),
         // Without its size a layer has at least the bytes that came, and one more.
         size: listed.size.unwrap_or(listed.fetched + 1),
         fetched: listed.fetched,

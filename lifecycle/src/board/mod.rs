@@ -8,10 +8,12 @@ mod agents;
 mod classify;
 mod entry;
 mod host;
+mod layers;
 mod limits;
 mod listed;
 mod pods;
 mod relate;
+mod room;
 mod sighting;
 pub mod status;
 mod story;
@@ -29,15 +31,20 @@ use std::{
 use self::{
     agents::{AgentKey, Agents, Word},
     entry::{Entry, Standing},
+    layers::Blobs,
     listed::Listers,
     pods::Pods,
+    room::Room,
     status::{NodeStatus, PullStatus},
     waits::Waits,
 };
 pub use self::{
     classify::classify,
     host::{HostStatus, PressureStatus},
-    limits::{HEARTBEAT, HISTORY_TTL, LOST_AFTER, Limits, MAX_NODES, MAX_PULLS, MAX_PULLS_PER_NODE, SILENT_AFTER, UNTOLD_AFTER},
+    limits::{
+        HEARTBEAT, HISTORY_TTL, LOST_AFTER, Limits, MAX_LAYERS, MAX_LAYERS_PER_NODE, MAX_NODES, MAX_PULLS, MAX_PULLS_PER_NODE,
+        SILENT_AFTER, UNTOLD_AFTER,
+    },
     listed::{Listed, ListedLayer, Listing, MAX_LISTED_LAYERS},
     pods::{ContainerStatus, MAX_PODS, MAX_PODS_PER_NODE, PodRef, PodStatus, QueueStatus, WaitOver},
     sighting::{ContainerKind, ContainerSeen, EventKind, KubeletEvent, PodKey, PodSeen, Sighting, Waiting, Workload},
@@ -126,10 +133,17 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub struct Board {
     limits: Limits,
-    pulls: BTreeMap<PullId, Entry>,
+    /// Boxed, because a map's nodes have room for more than they hold.
+    pulls: BTreeMap<PullId, Box<Entry>>,
+    blobs: Blobs,
+    /// Layers of all pulls.
+    layers: usize,
+    /// Agents for whose new pulls there was no room.
+    crowded: BTreeSet<AgentKey>,
     /// Ended pulls by the time at which that became known.
     ended: BTreeSet<(Timestamp, PullId)>,
-    running: BTreeSet<PullId>,
+    /// Pulls that run, by when they began.
+    running: BTreeSet<(Timestamp, PullId)>,
     agents: Agents,
     tally: Tally,
     counts: Counts,
@@ -203,8 +217,8 @@ impl Board {
     /// How one pull looks from outside; `None` if it is not in memory.
     pub fn status(&self, id: PullId) -> Option<PullStatus> {
         let entry = self.pulls.get(&id)?;
-        let holder = holder_id(&entry.pull).and_then(|id| self.pulls.get(&id)).map(|h| &h.pull);
-        Some(PullStatus::of(entry, holder))
+        let holder = holder_id(&entry.pull).and_then(|id| self.pulls.get(&id)).map(|holder| holder.whole());
+        Some(PullStatus::of(entry, holder.as_deref()))
     }
 
     /// The state that counts of one pull: as reported, but lost if that was concluded here.
@@ -215,6 +229,13 @@ impl Board {
     /// Every pull in memory.
     pub fn ids(&self) -> impl Iterator<Item = PullId> + '_ {
         self.pulls.keys().copied()
+    }
+
+    /// Those of the `most` pulls that began first that have been running for `age` or longer by the clocks of their nodes, longest first.
+    pub fn long_running(&self, most: usize, age: Duration, now: Timestamp) -> impl Iterator<Item = PullId> {
+        let long =
+            move |id: PullId| self.pulls.get(&id).is_some_and(|entry| entry.node_time(now).since(entry.pull.started_at) >= age);
+        self.running.iter().take(most).map(|(_, id)| *id).filter(move |id| long(*id))
     }
 
     /// How many pulls are in memory.
@@ -259,9 +280,9 @@ impl Board {
             self.counts.refused_foreign += 1;
         } else if known.is_some_and(|entry| entry.pull.sequence >= report.pull.sequence) {
             self.counts.refused_stale += 1;
-        } else if known.is_some_and(Entry::is_final) {
+        } else if known.is_some_and(|entry| entry.is_final()) {
             self.counts.refused_final += 1;
-        } else if known.is_none() && !self.make_room(&key) {
+        } else if !self.make_room(&key, Room::of(known.map(AsRef::as_ref), &report.pull)) {
             self.counts.refused_capacity += 1;
         } else {
             self.counts.accepted += 1;
@@ -270,7 +291,7 @@ impl Board {
                 report.pull.ending.is_some() || before.pull.image != report.pull.image || before.pull.digest != report.pull.digest
             });
             let node = report.node.name.clone();
-            self.put(before, Entry::new(report, now), now);
+            self.put(before, Entry::new(report, key, now), now);
             if is_news && (self.pods.knows(&node) || self.coarse.contains_key(&node)) {
                 self.relate(&node, now);
             }
@@ -329,7 +350,7 @@ impl Board {
     fn each_open(&mut self, key: &AgentKey, now: Timestamp, next: impl Fn(&Entry) -> Option<Standing>) {
         let open: Vec<_> = self.agents.open(key).collect();
         for id in open {
-            let Some(standing) = self.pulls.get(&id).and_then(&next) else { continue };
+            let Some(standing) = self.pulls.get(&id).and_then(|entry| next(entry)) else { continue };
             if let Some(before) = self.take(id) {
                 let after = Entry { standing, ..before.clone() };
                 self.put(Some(before), after, now);
@@ -338,7 +359,7 @@ impl Board {
     }
 
     fn say_again(&mut self, now: Timestamp) {
-        for id in &self.running {
+        for (_, id) in &self.running {
             let Some(entry) = self.pulls.get(id) else { continue };
             let sentence = self.sentence(entry, now);
             if sentence != entry.sentence {
@@ -361,22 +382,12 @@ impl Board {
             Standing::Lost { silent: true, .. } => Hearing::Silent(self.agents.silence(&entry.agent, now)),
             Standing::Lost { silent: false, .. } => Hearing::Forgotten,
         };
-        let holder = holder_id(&entry.pull).and_then(|id| self.pulls.get(&id)).map(|h| &h.pull);
+        let holder = holder_id(&entry.pull).and_then(|id| self.pulls.get(&id)).map(|holder| holder.whole());
+        let holder = holder.as_deref();
         explain::pull(
             &entry.shown(),
             &Scene { node: &entry.node.name, now: entry.node_time(now), hearing, holder, attempt: entry.known.relation.attempt },
         )
-    }
-
-    /// Whether one more pull of this agent may be taken in, at the price of forgetting an ended one where a bound is reached.
-    fn make_room(&mut self, key: &AgentKey) -> bool {
-        let of_node = (self.agents.pulls(key) >= self.limits.pulls_per_node).then(|| self.agents.oldest_ended(key));
-        let of_all = (self.pulls.len() >= self.limits.pulls).then(|| self.ended.first().map(|(_, id)| *id));
-        let Some(victim) = of_node.or(of_all) else { return true };
-        let Some(id) = victim else { return false };
-        self.counts.evicted_capacity += 1;
-        self.remove(id);
-        true
     }
 
     fn expire(&mut self, now: Timestamp) {
@@ -395,12 +406,13 @@ impl Board {
 
     /// Takes an entry out of the map and all that is counted about it.
     fn take(&mut self, id: PullId) -> Option<Entry> {
-        let entry = self.pulls.remove(&id)?;
+        let entry = self.pulls.remove(&id)?.unpacked();
         self.agents.unlink(&entry);
+        self.layers -= entry.pull.layers.len();
         match entry.ended_at() {
             Some(at) => _ = self.ended.remove(&(at, id)),
             None => {
-                self.running.remove(&id);
+                self.running.remove(&(entry.pull.started_at, id));
                 self.count(&entry, usize::saturating_sub);
             }
         }
@@ -415,10 +427,11 @@ impl Board {
         }
         after.sentence = self.sentence(&after, now);
         self.agents.link(&after);
+        self.layers += after.pull.layers.len();
         match after.ended_at() {
             Some(at) => _ = self.ended.insert((at, id)),
             None => {
-                self.running.insert(id);
+                self.running.insert((after.pull.started_at, id));
                 self.count(&after, usize::saturating_add);
             }
         }
@@ -432,7 +445,8 @@ impl Board {
             None if before.is_some() => note(ChangeKind::Progress),
             None => {}
         }
-        self.pulls.insert(id, after);
+        let after = after.packed(before.as_ref(), &mut self.blobs);
+        self.pulls.insert(id, Box::new(after));
     }
 
     fn count(&mut self, entry: &Entry, by: fn(usize, usize) -> usize) {

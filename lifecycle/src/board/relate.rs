@@ -11,6 +11,7 @@ use super::{
     agents::AgentKey,
     entry::{Entry, Standing},
     pods::{PodStatus, Relation, SLACK, Wish, Wished, is_same_image},
+    room::Room,
     sighting::{PodKey, Sighting},
 };
 use crate::{
@@ -133,7 +134,7 @@ impl Board {
             // An agent may come late, when the kubelet's word is already the last one.
             if self.is_covered(node, &pull) {
                 self.remove(id);
-            } else if self.running.contains(&id) {
+            } else if self.pulls.get(&id).is_some_and(|entry| entry.is_running()) {
                 self.end_coarse(node, &pull, wishes.map_or(&[], Vec::as_slice), now);
             }
         }
@@ -183,16 +184,19 @@ impl Board {
             None => true,
         };
         let pull = coarse_pull(node, image, asked, ending);
-        let is_running = self.coarse.get(node).into_iter().flatten().any(|id| {
-            self.running.contains(id) && self.pulls.get(id).is_some_and(|entry| entry.pull.image.as_ref() == Some(image))
-        });
+        let is_running = self
+            .coarse
+            .get(node)
+            .into_iter()
+            .flatten()
+            .any(|id| self.pulls.get(id).is_some_and(|entry| entry.is_running() && entry.pull.image.as_ref() == Some(image)));
         if !kept || is_running || self.pulls.contains_key(&pull.id) || self.is_covered(node, &pull) {
             return;
         }
         let known_at = pull.ending.as_ref().map_or(asked, |ending| ending.at);
         if self.agents.is_watched(node) && now.since(known_at) < GRACE {
             self.recheck.insert(node.clone(), known_at + GRACE);
-        } else if self.make_room(&AgentKey::of(&self.kubelet(node))) {
+        } else if self.make_room(&AgentKey::of(&self.kubelet(node)), Room::PULL) {
             self.put_coarse(node, pull, now);
         } else {
             self.counts.refused_capacity += 1;
@@ -202,7 +206,9 @@ impl Board {
     fn put_coarse(&mut self, node: &NodeName, pull: Pull, now: Timestamp) {
         self.coarse.entry(node.clone()).or_default().insert(pull.id);
         let before = self.take(pull.id);
-        let mut entry = Entry::new(Report { node: self.kubelet(node), pull }, now);
+        let kubelet = self.kubelet(node);
+        let agent = AgentKey::of(&kubelet);
+        let mut entry = Entry::new(Report { node: kubelet, pull }, agent, now);
         entry.known = before.as_ref().map(|before| before.known.clone()).unwrap_or_default();
         entry.known.coarse = true;
         entry.known.relation = self.relation(&entry);

@@ -3,9 +3,9 @@
 //! Field names are camelCase, times RFC 3339 in UTC, bytes integers, and what is unknown is absent. JSON Schema of [`PullEvent`]:
 //! `docs/schemas/pull-event-v1.json`. Who fills a status is [`super::Board::status`].
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{
     HostStatus, PodRef,
@@ -147,9 +147,9 @@ pub struct LayerStatus {
     pub pull_id: PullId,
     /// Digest of the blob.
     pub digest: Digest,
-    /// Media type from the manifest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub media_type: Option<String>,
+    /// Media type from the manifest; empty, and left out, while unknown.
+    #[serde(skip_serializing_if = "is_empty", serialize_with = "text")]
+    pub media_type: Arc<str>,
     /// How far it has come.
     pub state: LayerState,
     /// Compressed size.
@@ -363,7 +363,7 @@ impl LayerStatus {
         Self {
             pull_id: pull.id,
             digest: layer.digest.clone(),
-            media_type: known(&layer.media_type),
+            media_type: layer.media_type.clone(),
             state: layer.state,
             total_bytes: layer.size,
             total_known: pull.total_known,
@@ -424,6 +424,14 @@ impl<'a, P: Serialize> PullEvent<'a, P> {
     pub const fn of_layer(kind: EventType, timestamp: Timestamp, layer: &'a LayerStatus, node_name: &'a str, pull: P) -> Self {
         Self { schema_version: SCHEMA_VERSION, timestamp, kind, node_name, pull, layer: Some(layer) }
     }
+}
+
+fn is_empty(text: &Arc<str>) -> bool {
+    text.is_empty()
+}
+
+fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
 }
 
 fn known(text: &str) -> Option<String> {

@@ -1,5 +1,8 @@
 //! The rules of the board, one sentence each, and the invariants under shuffled, doubled and lost reports.
 
+mod flood;
+mod oracle;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -28,7 +31,7 @@ fn layer(size: u64, fetched: u64) -> Layer {
     let state = if fetched == size { LayerState::Downloaded } else { LayerState::Downloading };
     let digest = Digest::of(&size.to_be_bytes());
     let none = Interval::default();
-    Layer { digest, media_type: String::new(), size, fetched, cached: false, lazy: false, state, download: none, unpack: none }
+    Layer { digest, media_type: "".into(), size, fetched, cached: false, lazy: false, state, download: none, unpack: none }
 }
 
 fn report_on(name: &str, lease: &str, sequence: u64, fetched: u64) -> Report {

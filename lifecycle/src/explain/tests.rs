@@ -22,7 +22,7 @@ fn layer(size: u64, fetched: u64, state: LayerState) -> Layer {
     let cached = state == LayerState::Cached;
     let digest = Digest::of(format!("{size}/{fetched}").as_bytes());
     let none = Interval::default();
-    Layer { digest, media_type: String::new(), size, fetched, cached, lazy: false, state, download: none, unpack: none }
+    Layer { digest, media_type: "".into(), size, fetched, cached, lazy: false, state, download: none, unpack: none }
 }
 
 fn pull_of(image: &str, phase: Phase, layers: Vec<Layer>) -> Pull {

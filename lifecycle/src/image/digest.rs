@@ -1,15 +1,16 @@
 //! Content digests, as the OCI image specification has them (section "Digests").
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
 /// A content digest: algorithm and encoded hash.
 ///
-/// sha256, sha384 and sha512 must be lowercase hexadecimal of exact length; other algorithms only have to match the grammar.
+/// sha256, sha384 and sha512 must be lowercase hexadecimal of exact length; other algorithms only have to match the grammar. All clones
+/// share one text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest(Box<str>);
+pub struct Digest(Arc<str>);
 
 impl Digest {
     /// The digest of these bytes, by SHA-256.
@@ -99,7 +100,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// Whether a text is lowercase hexadecimal.
 pub(super) fn is_hex(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    // Without leaving early, so that many bytes are looked at at a time.
+    !text.is_empty() && text.bytes().fold(true, |all, b| all & (b.is_ascii_digit() | (b'a'..=b'f').contains(&b)))
 }
 
 /// The beginning of a text that may be anything, for an error message.

@@ -1,6 +1,6 @@
 //! One layer of a pull: whose bytes they are, how far they have come, and when.
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ pub struct Layer {
     /// Digest of the blob as stored in the manifest (compressed).
     pub digest: Digest,
     /// Media type from the manifest; empty while unknown.
-    pub media_type: String,
+    pub media_type: Arc<str>,
     /// Compressed size, bytes.
     pub size: u64,
     /// Compressed bytes that this pull fetched; at most `size`, and only a complete layer reaches it.

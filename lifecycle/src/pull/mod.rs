@@ -210,7 +210,7 @@ mod tests {
     fn layer(size: u64, fetched: u64, state: LayerState) -> Layer {
         Layer {
             digest: Digest::of(&size.to_be_bytes()),
-            media_type: String::new(),
+            media_type: "".into(),
             size,
             fetched,
             cached: state == LayerState::Cached,

@@ -148,7 +148,7 @@ impl Track {
     pub(super) fn view(&self, begun: Timestamp) -> Layer {
         Layer {
             digest: self.planned.digest.clone(),
-            media_type: self.planned.media_type.clone(),
+            media_type: self.planned.media_type.as_str().into(),
             size: self.planned.size,
             fetched: self.fetched(),
             cached: self.is_cached(),

@@ -193,7 +193,7 @@ fn layer_attributes(attributes: &mut Attributes, layers: &[Layer]) {
     let size = |layer: &Layer| layer.size.min(MAX_BYTES);
     let nanos = |time: Option<Timestamp>| time.unwrap_or(Timestamp::EPOCH).as_nanos();
     attributes.texts(names::LAYERS_DIGEST, layers.iter().map(|layer| layer.digest.as_str()));
-    attributes.texts(names::LAYERS_MEDIA_TYPE, layers.iter().map(|layer| layer.media_type.as_str()));
+    attributes.texts(names::LAYERS_MEDIA_TYPE, layers.iter().map(|layer| &*layer.media_type));
     attributes.ints(names::LAYERS_SIZE, layers.iter().map(size));
     attributes.ints(names::LAYERS_OFFSET, layers.iter().map(|layer| layer.fetched.min(size(layer))));
     attributes.texts(names::LAYERS_STATE, layers.iter().map(|layer| layer.state.as_str()));

@@ -3,19 +3,19 @@
 //!
 //! Order does not matter; of an attribute that stands twice the last counts; attributes without a name here are ignored.
 
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use super::{
     MAX_ATTRIBUTES, MAX_BYTES, MAX_LAYERS, MAX_MESSAGE, MAX_TEXT, Reason, Said,
     reject::Refusal,
-    view::{Value, fields, optional, repeated},
+    view::{Fields, Value, fields, repeated},
 };
 use crate::{
     image::{Digest, ImageRef},
     names,
     pull::{
-        Ending, Eta, Failure, Host, Interval, Layer, LayerState, MAX_QUEUED_IMAGES, MAX_WAITS, Node, NodeReport, Outcome,
-        Percent, Pressure, Pull, PullId, Report, TimingSource, Wait, Waited,
+        Ending, Eta, Failure, Host, Interval, Layer, MAX_QUEUED_IMAGES, MAX_WAITS, Node, NodeReport, Outcome, Percent, Pressure,
+        Pull, PullId, Report, Wait, Waited,
     },
     time::Timestamp,
 };
@@ -31,7 +31,7 @@ pub(super) struct Record<'a> {
 impl<'a> Record<'a> {
     /// `LogRecord`: time_unix_nano = 1, attributes = 6, trace_id = 9, event_name = 12.
     pub(super) fn read(record: &'a [u8]) -> Result<Self, Refusal> {
-        let mut read = Self { event: &[], trace_id: &[], nanos: 0, attributes: Attributes::default() };
+        let mut read = Self { event: &[], trace_id: &[], nanos: 0, attributes: Attributes::usual() };
         for field in fields(record) {
             match field.map_err(|_| malformed("a log record"))? {
                 (1, Value::Fixed64(nanos)) => read.nanos = nanos,
@@ -232,30 +232,45 @@ fn wait_of(
     })
 }
 
+/// The parallel arrays are walked side by side, where they lie.
 fn layers(attributes: &Attributes<'_>) -> Result<Vec<Layer>, Refusal> {
-    let digests: Vec<Digest> = attributes.words(names::LAYERS_DIGEST, Reason::BadDigest)?;
-    let count = digests.len();
-    let media_types = of_length(count, names::LAYERS_MEDIA_TYPE, attributes.texts(names::LAYERS_MEDIA_TYPE)?)?;
-    let sizes = of_length(count, names::LAYERS_SIZE, attributes.ints(names::LAYERS_SIZE)?)?;
-    let fetched = of_length(count, names::LAYERS_OFFSET, attributes.ints(names::LAYERS_OFFSET)?)?;
-    let states: Vec<LayerState> = attributes.words(names::LAYERS_STATE, Reason::UnknownWord)?;
-    let states = of_length(count, names::LAYERS_STATE, states)?;
-    let cached = of_length(count, names::LAYERS_CACHED, attributes.booleans(names::LAYERS_CACHED)?)?;
-    let lazy = match attributes.get(names::LAYERS_LAZY) {
-        None => vec![false; count],
-        Some(_) => of_length(count, names::LAYERS_LAZY, attributes.booleans(names::LAYERS_LAZY)?)?,
-    };
-    let downloads =
-        attributes.intervals(count, [names::LAYERS_DOWNLOAD_START, names::LAYERS_DOWNLOAD_END, names::LAYERS_DOWNLOAD_SOURCE])?;
-    let unpacks =
-        attributes.intervals(count, [names::LAYERS_UNPACK_START, names::LAYERS_UNPACK_END, names::LAYERS_UNPACK_SOURCE])?;
-    let layers = digests.into_iter().zip(downloads).zip(unpacks).enumerate().map(|(i, ((digest, download), unpack))| {
-        let size = plausible(names::LAYERS_SIZE, sizes[i])?;
-        let fetched = (fetched[i] <= size).then_some(fetched[i]).ok_or(Refusal::new(Reason::OutOfRange, names::LAYERS_OFFSET))?;
-        let media_type = media_types[i].to_owned();
-        Ok(Layer { digest, media_type, size, fetched, cached: cached[i], lazy: lazy[i], state: states[i], download, unpack })
-    });
-    layers.collect()
+    let mut digests = attributes.column(names::LAYERS_DIGEST)?;
+    let count = digests.length()?;
+    let column = |name| attributes.column(name)?.of_length(count);
+    let intervals = |[start, end, source]: [&'static str; 3]| Ok([column(start)?, column(end)?, column(source)?]);
+    let mut media_types = column(names::LAYERS_MEDIA_TYPE)?;
+    let (mut sizes, mut offsets) = (column(names::LAYERS_SIZE)?, column(names::LAYERS_OFFSET)?);
+    let (mut states, mut cached) = (column(names::LAYERS_STATE)?, column(names::LAYERS_CACHED)?);
+    let mut lazy = attributes.get(names::LAYERS_LAZY).map(|_| column(names::LAYERS_LAZY)).transpose()?;
+    let mut downloads = intervals([names::LAYERS_DOWNLOAD_START, names::LAYERS_DOWNLOAD_END, names::LAYERS_DOWNLOAD_SOURCE])?;
+    let mut unpacks = intervals([names::LAYERS_UNPACK_START, names::LAYERS_UNPACK_END, names::LAYERS_UNPACK_SOURCE])?;
+    let mut layers: Vec<Layer> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let digest = digests.word(Reason::BadDigest)?;
+        let said = short(media_types.name, media_types.text()?, MAX_TEXT)?;
+        // The layers of an image nearly always have the same.
+        let media_type = match layers.last() {
+            Some(last) if *last.media_type == *said => Arc::clone(&last.media_type),
+            Some(_) | None => Arc::from(said),
+        };
+        let size = plausible(names::LAYERS_SIZE, sizes.int()?)?;
+        let fetched = offsets.int()?;
+        if fetched > size {
+            return Err(Refusal::new(Reason::OutOfRange, names::LAYERS_OFFSET));
+        }
+        let state = states.word(Reason::UnknownWord)?;
+        let cached = cached.boolean()?;
+        let lazy = lazy.as_mut().map_or(Ok(false), Column::boolean)?;
+        let (download, unpack) = (interval(&mut downloads)?, interval(&mut unpacks)?);
+        layers.push(Layer { digest, media_type, size, fetched, cached, lazy, state, download, unpack });
+    }
+    Ok(layers)
+}
+
+/// Start, end and source of what happened to a layer; a time of 0 is not known.
+fn interval([start, end, source]: &mut [Column<'_>; 3]) -> Result<Interval, Refusal> {
+    let known = |nanos: u64| (nanos != 0).then(|| Timestamp::from_nanos(nanos));
+    Ok(Interval { start: known(start.int()?), end: known(end.int()?), source: source.word(Reason::UnknownWord)? })
 }
 
 /// An `AnyValue`, as far as the dialect uses it.
@@ -289,14 +304,26 @@ impl<'a> Any<'a> {
 struct Attributes<'a>(Vec<(&'a [u8], Any<'a>)>);
 
 impl<'a> Attributes<'a> {
+    /// With room for as many as a record usually has.
+    fn usual() -> Self {
+        Self(Vec::with_capacity(48))
+    }
+
     /// `KeyValue`: key = 1, value = 2.
     fn add(&mut self, attribute: &'a [u8]) -> Result<(), Refusal> {
         if self.0.len() >= MAX_ATTRIBUTES {
             return Err(Refusal::new(Reason::TooMany, "the attributes of one record"));
         }
         let read = || {
-            let key = optional(attribute, 1).ok()?.unwrap_or_default();
-            let value = optional(attribute, 2).ok()?.unwrap_or_default();
+            let (mut key, mut value) = (&[][..], &[][..]);
+            for field in fields(attribute) {
+                match field.ok()? {
+                    (1, Value::Bytes(bytes)) => key = bytes,
+                    (2, Value::Bytes(bytes)) => value = bytes,
+                    (1 | 2, _) => return None,
+                    _ => {}
+                }
+            }
             Some((key, Any::read(value)?))
         };
         self.0.push(read().ok_or(malformed("an attribute"))?);
@@ -352,18 +379,13 @@ impl<'a> Attributes<'a> {
         self.array(name, |value| int(name, value))
     }
 
-    fn booleans(&self, name: &'static str) -> Result<Vec<bool>, Refusal> {
-        self.array(name, |value| boolean(name, value))
-    }
-
-    /// Start, end and source of what happened to each layer; a time of 0 is not known.
-    fn intervals(&self, count: usize, [start, end, source]: [&'static str; 3]) -> Result<Vec<Interval>, Refusal> {
-        let known = |nanos: u64| (nanos != 0).then(|| Timestamp::from_nanos(nanos));
-        let starts = of_length(count, start, self.ints(start)?)?;
-        let ends = of_length(count, end, self.ints(end)?)?;
-        let sources: Vec<TimingSource> = of_length(count, source, self.words(source, Reason::UnknownWord)?)?;
-        let times = starts.into_iter().zip(ends).zip(sources);
-        Ok(times.map(|((start, end), source)| Interval { start: known(start), end: known(end), source }).collect())
+    /// An array whose elements are read one by one; none if the attribute is absent.
+    fn column(&self, name: &'static str) -> Result<Column<'a>, Refusal> {
+        match self.get(name) {
+            None => Ok(Column { name, values: fields(&[]) }),
+            Some(Any::Array(values)) => Ok(Column { name, values: fields(values) }),
+            Some(Any::Text(_) | Any::Bool(_) | Any::Int(_) | Any::Other) => Err(Refusal::new(Reason::WrongType, name)),
+        }
     }
 
     /// The elements of an array; none if the attribute is absent.
@@ -379,6 +401,49 @@ impl<'a> Attributes<'a> {
             read.push(element(value)?);
         }
         Ok(read)
+    }
+}
+
+/// The elements of an `ArrayValue` (values = 1), where they lie: one for each layer.
+struct Column<'a> {
+    name: &'static str,
+    values: Fields<'a>,
+}
+
+impl<'a> Column<'a> {
+    fn next(&mut self) -> Result<Any<'a>, Refusal> {
+        match self.values.next() {
+            Some(Ok((1, Value::Bytes(value)))) => Any::read(value).ok_or(malformed(self.name)),
+            Some(_) => Err(malformed(self.name)),
+            None => Err(Refusal::new(Reason::UnequalLengths, self.name)),
+        }
+    }
+
+    fn text(&mut self) -> Result<&'a str, Refusal> {
+        text(self.name, self.next()?)
+    }
+
+    fn word<T: FromStr>(&mut self, reason: Reason) -> Result<T, Refusal> {
+        self.text()?.parse().map_err(|_| Refusal::new(reason, self.name))
+    }
+
+    fn int(&mut self) -> Result<u64, Refusal> {
+        int(self.name, self.next()?)
+    }
+
+    fn boolean(&mut self) -> Result<bool, Refusal> {
+        boolean(self.name, self.next()?)
+    }
+
+    /// How many there are, within the bound for layers.
+    fn length(&self) -> Result<usize, Refusal> {
+        let length = self.values.clone().count();
+        (length <= MAX_LAYERS).then_some(length).ok_or(Refusal::new(Reason::TooManyLayers, self.name))
+    }
+
+    fn of_length(self, count: usize) -> Result<Self, Refusal> {
+        (self.length()? == count).then_some(()).ok_or(Refusal::new(Reason::UnequalLengths, self.name))?;
+        Ok(self)
     }
 }
 

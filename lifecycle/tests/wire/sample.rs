@@ -315,7 +315,7 @@ fn layer() -> impl Strategy<Value = Layer> {
     (digest(), "\\PC{0,60}", bytes, any::<[bool; 2]>(), select(LayerState::ALL.to_vec()), interval(), interval()).prop_map(
         |(digest, media_type, (size, fetched), [cached, lazy], state, download, unpack)| Layer {
             digest,
-            media_type,
+            media_type: media_type.into(),
             size,
             fetched,
             cached,
