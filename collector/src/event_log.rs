@@ -3,7 +3,7 @@
 //! Reads snapshots like any other reader, so a blocked output stops nothing: what happened meanwhile is written when it can be.
 //! Messages about the collector itself are tracing's business and go to standard error.
 
-use lifecycle::board::status::EventType;
+use lifecycle::board::status::{EventType, PullEvent, PullStatus};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::{
@@ -38,7 +38,9 @@ pub(crate) async fn write(mut view: View, mut output: impl AsyncWrite + Unpin) -
 }
 
 fn add_line(row: &Row, kind: EventType, lines: &mut Vec<u8>) -> std::io::Result<()> {
-    row.write_event(lines, kind, None, false)?;
+    // Not by the row's own JSON, which it would keep as long as it is in memory.
+    let status = PullStatus { layers: None, ..row.status.clone() };
+    serde_json::to_writer(&mut *lines, &PullEvent::of_pull(kind, row.at, &row.status.node_name, &status))?;
     lines.push(b'\n');
     Ok(())
 }

@@ -18,12 +18,18 @@ use lifecycle::{
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::{forward::Forward, metrics::Metrics, snapshot::Snapshot};
+use crate::{
+    forward::Forward,
+    metrics::{LONG, Metrics},
+    snapshot::Snapshot,
+};
 
 /// Requests that may wait for the keeper. When they are so many, receivers answer that they are busy.
 pub(crate) const MAILBOX: usize = 256;
 /// Most requests that are taken in between two snapshots.
 const BATCH: usize = 64;
+/// Progress is shown at most this often, so that a picture costs many changes and not each; what starts, ends or leaves is shown at once.
+const SHOW_EVERY: Duration = Duration::from_millis(50);
 /// The list of nodes is made anew at most this often.
 const NODES_EVERY: Duration = Duration::from_secs(1);
 
@@ -65,6 +71,10 @@ impl Keeper {
             clock: Clock::start(),
             metrics,
             forward,
+            unshown: Vec::new(),
+            noted: BTreeSet::new(),
+            shown_at: Timestamp::EPOCH,
+            show: Show::Nothing,
             nodes_heard: false,
             nodes_made_at: Timestamp::EPOCH,
             snapshots,
@@ -74,9 +84,13 @@ impl Keeper {
         Self { mailbox, view: View { snapshots: view, urgent: urgent_view } }
     }
 
-    /// Room for one request's reports, taken before anything is done with the request; `None` when the keeper is behind or gone.
-    pub(crate) fn reserve(&self) -> Option<mpsc::Permit<'_, Vec<Input>>> {
-        self.mailbox.try_reserve().ok()
+    /// Room for one request's reports, taken before anything is done with the request; `None` when the keeper is gone, or so far behind
+    /// that there is none within `patience`.
+    pub(crate) async fn reserve(&self, patience: Duration) -> Option<mpsc::Permit<'_, Vec<Input>>> {
+        if let Ok(room) = self.mailbox.try_reserve() {
+            return Some(room);
+        }
+        tokio::time::timeout(patience, self.mailbox.reserve()).await.ok()?.ok()
     }
 
     /// Tells the keeper something as soon as it has room; `false` when it has ended.
@@ -120,6 +134,12 @@ struct Task {
     clock: Clock,
     metrics: Metrics,
     forward: Forward,
+    /// Pulls that changed since the last picture, once each, in the order of their first change.
+    unshown: Vec<PullId>,
+    /// The same.
+    noted: BTreeSet<PullId>,
+    shown_at: Timestamp,
+    show: Show,
     /// Whether something was heard of nodes since their list was made.
     nodes_heard: bool,
     nodes_made_at: Timestamp,
@@ -127,16 +147,27 @@ struct Task {
     urgent: watch::Sender<u64>,
 }
 
+/// When the next picture is made. Making it leads back to `Nothing`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Show {
+    /// Nothing is different.
+    Nothing,
+    /// [`SHOW_EVERY`] after the last one.
+    Soon,
+    /// At the end of this turn.
+    Now,
+}
+
 impl Task {
     async fn run(mut self, mut inbox: mpsc::Receiver<Vec<Input>>, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
         let mut stopping = false;
         let mut batch = Vec::with_capacity(BATCH);
-        self.publish(self.clock.now(), &[]);
+        self.publish(self.clock.now());
         loop {
             let wait = self.next_deadline().map(|at| at.since(self.clock.now()));
             tokio::select! {
-                taken = inbox.recv_many(&mut batch, BATCH) => if taken == 0 { return },
+                taken = inbox.recv_many(&mut batch, BATCH) => if taken == 0 { return self.publish(self.clock.now()) },
                 () = sleep(wait) => {}
                 () = &mut stop, if !stopping => {
                     stopping = true;
@@ -147,35 +178,44 @@ impl Task {
         }
     }
 
-    /// One turn: everything that has arrived, then the time that has passed, then one snapshot.
+    /// One turn: everything that has arrived, then the time that has passed, then one picture, if it is time for one.
     fn turn(&mut self, inputs: impl Iterator<Item = Input>) {
         let now = self.clock.now();
-        let mut touched = Vec::new();
         for input in inputs {
-            self.nodes_heard |= !matches!(input, Input::Sighting(_));
+            // Who tells of pods tells little, and of what people wait for.
+            let (heard, show) = if let Input::Sighting(_) = input { (false, Show::Now) } else { (true, Show::Soon) };
+            self.nodes_heard |= heard;
+            self.show = self.show.max(show);
             self.board.observe(input, now);
-            self.take_changes(&mut touched);
+            self.take_changes();
         }
         if self.board.next_deadline().is_some_and(|at| at <= now) {
             self.board.tick(now);
             self.nodes_heard = true;
-            self.take_changes(&mut touched);
+            self.show = self.show.max(Show::Soon);
+            self.take_changes();
         }
         self.take_waits();
-        self.publish(now, &touched);
+        if self.show_deadline().is_some_and(|at| at <= now) || self.nodes_deadline().is_some_and(|at| at <= now) {
+            self.publish(now);
+        }
     }
 
-    /// Takes what changed, in order, and counts it; every pull is noted once, at its first change.
-    fn take_changes(&mut self, touched: &mut Vec<PullId>) {
+    /// Takes what changed, in order, and counts it; every pull is noted once.
+    fn take_changes(&mut self) {
         while let Some(change) = self.board.poll() {
-            touched.push(change.id);
+            if self.noted.insert(change.id) {
+                self.unshown.push(change.id);
+            }
             match change.kind {
                 ChangeKind::Completed | ChangeKind::Failed => {
+                    self.show = Show::Now;
                     if let Some(pull) = self.board.pull(change.id) {
                         self.metrics.pull_ended(&pull);
                     }
                 }
-                ChangeKind::Started | ChangeKind::Progress | ChangeKind::Removed => {}
+                ChangeKind::Started | ChangeKind::Removed => self.show = Show::Now,
+                ChangeKind::Progress => {}
             }
         }
     }
@@ -185,7 +225,7 @@ impl Task {
         let mut spans = Vec::new();
         while let Some((wait, pull)) = self.board.poll_wait() {
             if wait.failure.is_none() {
-                self.metrics.pod_waited(wait.until.since(wait.from));
+                self.metrics.pod_waited(wait.until.since(wait.from), pull);
             }
             let teller = pull.and_then(|pull| Some((pull, self.board.teller(pull)?)));
             if let Some((pull, (node, has_root))) = teller.filter(|_| !self.forward.is_empty()) {
@@ -195,10 +235,13 @@ impl Task {
         self.forward.offer(Signal::Traces, &spans.into());
     }
 
-    fn publish(&mut self, now: Timestamp, touched: &[PullId]) {
-        let mut done = BTreeSet::new();
+    /// Makes the next picture, of everything that changed since the last.
+    fn publish(&mut self, now: Timestamp) {
+        (self.shown_at, self.show) = (now, Show::Nothing);
+        let unshown = std::mem::take(&mut self.unshown);
+        self.noted.clear();
         let mut urgent = None;
-        for id in touched.iter().filter(|id| done.insert(**id)) {
+        for id in &unshown {
             match self.board.status(*id) {
                 Some(status) => self.snapshot.put(status, now),
                 None => self.snapshot.remove(*id),
@@ -219,7 +262,15 @@ impl Task {
             pods = true;
         }
         self.metrics.board(&self.board);
-        if nodes || pods || !touched.is_empty() {
+        let long = self.board.long_running(self.metrics.active_pulls(), LONG, now);
+        let long_running: Arc<[PullId]> = long.collect();
+        let crowded: BTreeSet<_> = self.board.crowded().cloned().collect();
+        let others = self.snapshot.long_running != long_running || *self.snapshot.crowded != crowded;
+        self.snapshot.long_running = long_running;
+        if others {
+            self.snapshot.crowded = Arc::new(crowded);
+        }
+        if others || nodes || pods || !unshown.is_empty() {
             self.snapshots.send_replace(Arc::new(self.snapshot.clone()));
         }
         if let Some(revision) = urgent {
@@ -228,7 +279,15 @@ impl Task {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        [self.board.next_deadline(), self.nodes_deadline()].into_iter().flatten().min()
+        [self.board.next_deadline(), self.show_deadline(), self.nodes_deadline()].into_iter().flatten().min()
+    }
+
+    fn show_deadline(&self) -> Option<Timestamp> {
+        match self.show {
+            Show::Nothing => None,
+            Show::Soon => Some(self.shown_at + SHOW_EVERY),
+            Show::Now => Some(self.shown_at),
+        }
     }
 
     fn nodes_deadline(&self) -> Option<Timestamp> {

@@ -63,7 +63,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     listeners.announce();
     let (intake_stop, site_stop) = (Stop::default(), Stop::default());
     let epoch = RandomState::new().hash_one(());
-    let metrics = Metrics::new(&config.registry_labels);
+    let metrics = Metrics::following(&config.registry_labels, config.active_pulls);
     let limits = Limits { history: config.history_ttl, ..Limits::default() };
     let forward = Forward::start(config.forward_endpoints, &metrics);
     let keeper = Keeper::start_telling(forward.clone(), limits, epoch, metrics.clone(), site_stop.wait());
@@ -87,14 +87,20 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
         unread: metrics.streams().unread(),
         ..Manner::default()
     };
-    let for_agents = Manner { identity: access.otlp_tls, age: Some(config.otlp_connection_age), ..Manner::default() };
+    let for_agents = Manner {
+        identity: access.otlp_tls,
+        age: Some(config.otlp_connection_age),
+        buffer: serve::SMALL_BUFFER,
+        ..Manner::default()
+    };
 
     let (mut takers, mut tellers) = (JoinSet::new(), JoinSet::new());
     let Listeners { http, metrics: scraped, otlp_grpc, otlp_http } = listeners;
     takers.spawn(serve::serve(otlp_grpc, intake.clone(), for_agents.clone(), serving.clone(), intake_stop.wait()));
     takers.spawn(serve::serve(otlp_http, intake, for_agents, serving.clone(), intake_stop.wait()));
     tellers.spawn(serve::serve(http, site, for_readers, serving.clone(), site_stop.wait()));
-    tellers.spawn(serve::serve(scraped, http::metrics(metrics), Manner::default(), serving, site_stop.wait()));
+    let numbers = http::metrics(metrics, keeper.view().clone());
+    tellers.spawn(serve::serve(scraped, numbers, Manner::default(), serving, site_stop.wait()));
     if config.event_log {
         let view = keeper.view().clone();
         tellers.spawn(async move {

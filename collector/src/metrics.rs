@@ -3,6 +3,7 @@
 //! Labels are of bounded cardinality: registries beyond an allow-list are `other`, and images, pods, nodes and pulls are never labels.
 //! How the registry is written out is the business of [`exposition`].
 
+mod active;
 pub(crate) mod exposition;
 mod sinks;
 mod streams;
@@ -17,17 +18,18 @@ use std::{
 use lifecycle::{
     board::{Board, Counts, phase_durations},
     names::{self, TABLE},
-    pull::{Outcome, Phase, Pull},
+    pull::{Outcome, Phase, Pull, PullId},
     wire::Rejected,
 };
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, exemplar::HistogramWithExemplars, family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{counter::Counter, exemplar::HistogramWithExemplars, family::Family, gauge::Gauge},
     registry::{Metric, Registry},
 };
 
 use self::sinks::Sinks;
 pub(crate) use self::{
+    active::{ACTIVE_PULLS, LONG},
     sinks::SinkMetrics,
     streams::{SseClient, Streams},
 };
@@ -42,6 +44,8 @@ const UNKNOWN: &str = "unknown";
 /// Buckets of durations, in seconds: from a cached image to a model of many gigabytes.
 const BUCKETS: [f64; 14] = [0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0];
 
+type TracedHistogram = HistogramWithExemplars<TraceLabel>;
+
 /// The collector's metrics; cheap to clone, all clones count together.
 #[derive(Clone)]
 pub(crate) struct Metrics(Arc<Inner>);
@@ -49,16 +53,17 @@ pub(crate) struct Metrics(Arc<Inner>);
 struct Inner {
     registry: Registry,
     registries: Mutex<Registries>,
+    active_pulls: usize,
     last: Mutex<Counts>,
     active: Gauge,
     in_phase: Family<PhaseLabel, Gauge>,
     stalled: Gauge,
     pods_waiting: Gauge,
-    pod_wait: Histogram,
+    pod_wait: TracedHistogram,
     pods_refused: Counter,
     pulls: Family<PullLabels, Counter>,
-    duration: Family<PullLabels, HistogramWithExemplars<TraceLabel>, fn() -> HistogramWithExemplars<TraceLabel>>,
-    phase_duration: Family<PhaseLabels, Histogram, fn() -> Histogram>,
+    duration: Family<PullLabels, TracedHistogram, fn() -> TracedHistogram>,
+    phase_duration: Family<PhaseLabels, TracedHistogram, fn() -> TracedHistogram>,
     bytes: Family<BytesLabels, Counter>,
     errors: Family<ErrorLabels, Counter>,
     agents: Gauge,
@@ -79,23 +84,30 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// All metrics at zero. Only these registries get a label of their own; if none are named, the first [`MAX_REGISTRIES`] that are seen.
+    /// As they are unless configured otherwise, but for the registries.
+    #[cfg(test)]
     pub(crate) fn new(registries: &[String]) -> Self {
-        let duration: fn() -> HistogramWithExemplars<TraceLabel> = || HistogramWithExemplars::new(BUCKETS.into_iter());
-        let phase_duration: fn() -> Histogram = || Histogram::new(BUCKETS);
+        Self::following(registries, ACTIVE_PULLS)
+    }
+
+    /// All metrics at zero. Only these registries get a label of their own; if none are named, the first [`MAX_REGISTRIES`] that are seen.
+    /// So many of the longest running pulls get series of their own.
+    pub(crate) fn following(registries: &[String], active_pulls: usize) -> Self {
+        let histogram: fn() -> TracedHistogram = || TracedHistogram::new(BUCKETS.into_iter());
         let mut inner = Inner {
             registry: Registry::default(),
             registries: Mutex::new(Registries::new(registries)),
+            active_pulls,
             last: Mutex::default(),
             active: Gauge::default(),
             in_phase: Family::default(),
             stalled: Gauge::default(),
             pods_waiting: Gauge::default(),
-            pod_wait: Histogram::new(BUCKETS),
+            pod_wait: histogram(),
             pods_refused: Counter::default(),
             pulls: Family::default(),
-            duration: Family::new_with_constructor(duration),
-            phase_duration: Family::new_with_constructor(phase_duration),
+            duration: Family::new_with_constructor(histogram),
+            phase_duration: Family::new_with_constructor(histogram),
             bytes: Family::default(),
             errors: Family::default(),
             agents: Gauge::default(),
@@ -120,10 +132,10 @@ impl Metrics {
         let labels = PullLabels { outcome: ending.outcome.as_str(), registry: registry.clone(), cache };
         self.0.pulls.get_or_create(&labels).inc();
         let trace = TraceLabel { trace_id: pull.id.to_string() };
-        self.0.duration.get_or_create(&labels).observe(pull.duration().as_secs_f64(), Some(trace), None);
+        self.0.duration.get_or_create(&labels).observe(pull.duration().as_secs_f64(), Some(trace.clone()), None);
         for (phase, took) in phase_durations(pull) {
             let labels = PhaseLabels { phase: phase.as_str(), registry: registry.clone() };
-            self.0.phase_duration.get_or_create(&labels).observe(took.as_secs_f64());
+            self.0.phase_duration.get_or_create(&labels).observe(took.as_secs_f64(), Some(trace.clone()), None);
         }
         for (source, bytes) in [("fetched", pull.fetched_bytes()), ("cached", pull.cached_bytes())] {
             self.0.bytes.get_or_create(&BytesLabels { registry: registry.clone(), source }).inc_by(bytes);
@@ -133,9 +145,15 @@ impl Metrics {
         }
     }
 
-    /// Counts a container that has its image after such a wait.
-    pub(crate) fn pod_waited(&self, wait: Duration) {
-        self.0.pod_wait.observe(wait.as_secs_f64());
+    /// Counts a container that has its image after such a wait for a pull, if that is known.
+    pub(crate) fn pod_waited(&self, wait: Duration, pull: Option<PullId>) {
+        let trace = pull.map(|pull| TraceLabel { trace_id: pull.to_string() });
+        self.0.pod_wait.observe(wait.as_secs_f64(), trace, None);
+    }
+
+    /// So many of the longest running pulls get series of their own.
+    pub(crate) fn active_pulls(&self) -> usize {
+        self.0.active_pulls
     }
 
     /// Takes over what the board counts.
@@ -177,6 +195,11 @@ impl Metrics {
     /// Counts a whole request that was refused.
     pub(crate) fn refused(&self, reason: &'static str) {
         self.0.rejected.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Counts reports that were refused because their node has as many pulls as it may.
+    pub(crate) fn crowded_out(&self, reports: u64) {
+        self.0.rejected.get_or_create(&ReasonLabel { reason: "crowded" }).inc_by(reports);
     }
 
     /// The numbers of the streams' readers.

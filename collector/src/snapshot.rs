@@ -7,6 +7,7 @@ mod shape;
 
 use std::{
     cmp::Reverse,
+    collections::BTreeSet,
     fmt,
     ops::Bound,
     str::FromStr,
@@ -20,7 +21,7 @@ use lifecycle::{
         status::{EventType, LayerStatus, NodeStatus, PullEvent, PullStatus},
     },
     image::Digest,
-    pull::{LayerState, PullId},
+    pull::{LayerState, NodeName, PullId},
     time::Timestamp,
 };
 use serde_json::value::RawValue;
@@ -40,6 +41,10 @@ pub(crate) struct Snapshot {
     pub(crate) revision: u64,
     /// The nodes, by name.
     pub(crate) nodes: Arc<Vec<NodeStatus>>,
+    /// Of the pulls that have been running for long, the first.
+    pub(crate) long_running: Arc<[PullId]>,
+    /// Nodes of which no new pull is taken for now.
+    pub(crate) crowded: Arc<BTreeSet<NodeName>>,
     /// Pods that wait for images, or did lately.
     pods: OrdMap<PodKey, Arc<PodStatus>>,
     rows: OrdMap<PullId, Arc<Row>>,

@@ -17,12 +17,15 @@ fn eventful() -> House {
     let house = House::start(&["--registry-labels", "docker.io", "--forward-otlp-endpoint", "http/protobuf=http://127.0.0.1:9"]);
     let mut stalled = pull("a", 1, 10);
     stalled.wait = Some(Wait::Stalled { since: house::at(0) });
+    let mut long = pull("long", 1, 500);
+    long.observed_at = house::at(20);
+    house.report(&[(Started, &long)]);
     house.report(&[(Started, &stalled), (Progress, &stalled), (Finished, &ready(pull("b", 1, 1500)))]);
     house.report(&[(Finished, &failed(pull("ghcr.io/c/c:1", 1, 3), ErrorClass::Tls, "bad certificate"))]);
     house::post(house.web, "/v1/logs", &[("content-type", "application/json")], b"{");
     let large = vec![0x0a; 64 << 20];
     assert_eq!(house::post(house.web, Signal::Traces.http_path(), &[("content-type", "text/plain")], &large[..10]).status, 415);
-    eventually("all are counted", || (house.metric("pulltrace_board_pulls") == 3.0).then_some(()));
+    eventually("all are counted", || (house.metric("pulltrace_board_pulls") == 4.0).then_some(()));
     house
 }
 
@@ -50,8 +53,8 @@ fn every_metric_of_the_vocabulary_is_exported_with_its_labels() {
 fn what_happened_is_what_is_counted() {
     let house = eventful();
     for (series, value) in [
-        ("pulltrace_pulls_active", 1.0),
-        ("pulltrace_pulls_in_phase{phase=\"downloading\"}", 1.0),
+        ("pulltrace_pulls_active", 2.0),
+        ("pulltrace_pulls_in_phase{phase=\"downloading\"}", 2.0),
         ("pulltrace_pulls_in_phase{phase=\"resolving\"}", 0.0),
         ("pulltrace_pulls_stalled", 1.0),
         ("pulltrace_pulls_total{outcome=\"ready\",registry=\"docker.io\",cache=\"none\"}", 1.0),
@@ -62,8 +65,8 @@ fn what_happened_is_what_is_counted() {
         ("pulltrace_pull_bytes_total{registry=\"docker.io\",source=\"fetched\"}", 1500.0),
         ("pulltrace_pull_errors_total{class=\"tls\",registry=\"other\"}", 1.0),
         ("pulltrace_agents_connected", 1.0),
-        ("pulltrace_agent_reports_total", 4.0),
-        ("pulltrace_receiver_accepted_total", 4.0),
+        ("pulltrace_agent_reports_total", 5.0),
+        ("pulltrace_receiver_accepted_total", 5.0),
         ("pulltrace_receiver_rejected_total{reason=\"malformed\"}", 1.0),
         ("pulltrace_receiver_rejected_total{reason=\"content_type\"}", 1.0),
         ("pulltrace_board_refused_total{reason=\"stale\"}", 1.0),
@@ -71,6 +74,38 @@ fn what_happened_is_what_is_counted() {
     ] {
         assert_eq!(house.metric(series), value, "{series}\n{}", house.scrape());
     }
+}
+
+#[test]
+fn the_longest_running_pulls_have_series_that_end_with_them() {
+    let house = House::start(&["--metrics-active-pulls", "1"]);
+    let running = |image: &str, began: u64, sequence| {
+        let mut pull = pull(image, sequence, 750);
+        (pull.started_at, pull.observed_at) = (house::at(began), house::at(20));
+        pull
+    };
+    let (oldest, middle, young) = (running("oldest", 0, 1), running("middle", 3, 1), running("young", 10, 1));
+    house.report(&[(Started, &young), (Started, &middle), (Started, &oldest)]);
+    let series = |scrape: &str, image: &str| {
+        let of_it: Vec<_> = scrape.lines().filter(|l| l.contains(image)).map(str::to_owned).collect();
+        of_it
+    };
+    let labels = "{node=\"node-1\",image=\"docker.io/library/oldest:latest\",phase=\"downloading\"}";
+    let expected =
+        ["progress_ratio", "bytes_per_second", "eta_seconds"].map(|name| format!("pulltrace_active_pull_{name}{labels}"));
+    eventually("the oldest has its series", || (series(&house.scrape(), "oldest").len() == 3).then_some(()));
+    let scrape = house.scrape();
+    assert!(
+        expected.iter().zip([" 0.5", " 100", " 5.0"]).all(|(name, value)| scrape.contains(&format!("{name}{value}"))),
+        "{scrape}"
+    );
+    assert!(series(&scrape, "middle").is_empty(), "only as many as are configured");
+    house.report(&[(Finished, &ready(running("oldest", 0, 2)))]);
+    eventually("the next takes its place", || (series(&house.scrape(), "middle").len() == 3).then_some(()));
+    assert!(series(&house.scrape(), "oldest").is_empty());
+    house.report(&[(Finished, &ready(running("middle", 3, 2)))]);
+    eventually("none has series that has not run for long", || series(&house.scrape(), "middle").is_empty().then_some(()));
+    assert!(series(&house.scrape(), "young").is_empty());
 }
 
 #[test]

@@ -78,13 +78,13 @@ pub(crate) fn site(view: View, metrics: &Metrics, door: Door, readiness: Readine
 }
 
 /// Everything on the port of the metrics.
-pub(crate) fn metrics(metrics: Metrics) -> Router {
-    Router::new().route("/metrics", get(scrape)).with_state(metrics).layer(CompressionLayer::new())
+pub(crate) fn metrics(metrics: Metrics, view: View) -> Router {
+    Router::new().route("/metrics", get(scrape)).with_state((metrics, view)).layer(CompressionLayer::new())
 }
 
-async fn scrape(State(metrics): State<Metrics>, headers: HeaderMap) -> Response {
+async fn scrape(State((metrics, view)): State<(Metrics, View)>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    match exposition::write(&metrics, accept) {
+    match exposition::write(&metrics, &view.now(), accept) {
         Ok((media_type, text)) => ([(header::CONTENT_TYPE, media_type)], text).into_response(),
         Err(_) => Problem::Internal.into_response(),
     }

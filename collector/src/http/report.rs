@@ -219,7 +219,7 @@ impl Desk {
         if matches!(&speaker, Speaker::Of(node) if *node != report.node_name) {
             return Err(Problem::Forbidden("nodeName: the token is another node's"));
         }
-        let room = self.keeper.reserve().ok_or(Problem::Busy)?;
+        let room = self.keeper.reserve(PATIENCE).await.ok_or(Problem::Busy)?;
         let listing = report.listing(&self.cluster);
         let pulls = listing.pulls.len();
         self.metrics.received(0, 1, &Rejected::default());

@@ -2,7 +2,10 @@
 //!
 //! The library writes OpenMetrics only; [`classic`] turns it into the older format, which has no exemplars and names counters in full.
 
-use super::Metrics;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+
+use super::{Metrics, active};
+use crate::snapshot::Snapshot;
 
 /// Media type of OpenMetrics.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -13,10 +16,36 @@ const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=unders
 ///
 /// # Errors
 /// Never; the error is the library's.
-pub(crate) fn write(metrics: &Metrics, accept: &str) -> Result<(&'static str, String), std::fmt::Error> {
+pub(crate) fn write(metrics: &Metrics, snapshot: &Snapshot, accept: &str) -> Result<(&'static str, String), std::fmt::Error> {
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &metrics.0.registry)?;
-    Ok(if accept.contains("application/openmetrics-text") { (OPEN_METRICS, text) } else { (CLASSIC, classic(&text)) })
+    encode_registry(&mut text, &metrics.0.registry)?;
+    encode_registry(&mut text, &active::registry(snapshot))?;
+    encode_eof(&mut text)?;
+    Ok(if wants_open_metrics(accept) { (OPEN_METRICS, text) } else { (CLASSIC, classic(&text)) })
+}
+
+/// Whether an `Accept` wants OpenMetrics 1.0 at least as much as the classic text (RFC 9110, section 12.5.1). Who only accepts anything, as
+/// browsers and curl do, gets what people read.
+fn wants_open_metrics(accept: &str) -> bool {
+    let (mut open, mut classic) = (0.0_f32, 0.0_f32);
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or_default();
+        let (mut quality, mut version) = (1.0_f32, None);
+        for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+            match name.trim() {
+                "q" => quality = value.trim().parse().unwrap_or(0.0),
+                "version" => version = Some(value.trim().trim_matches('"')),
+                _ => {}
+            }
+        }
+        match media_type {
+            "application/openmetrics-text" if version.is_none_or(|version| version == "1.0.0") => open = quality.max(open),
+            "text/plain" if version.is_none_or(|version| version == "0.0.4") => classic = quality.max(classic),
+            _ => {}
+        }
+    }
+    open > 0.0 && open >= classic
 }
 
 fn classic(open_metrics: &str) -> String {
@@ -57,6 +86,26 @@ fn without_exemplar(sample: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_prometheus_gets_what_it_wants_most() {
+        let two = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
+                   text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        let three = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                     application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
+                     text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        let protobuf_first = format!("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;q=0.7,{three}");
+        for accept in
+            [two, three, &protobuf_first, "application/openmetrics-text", "application/openmetrics-text; version=\"1.0.0\""]
+        {
+            assert!(wants_open_metrics(accept), "{accept}");
+        }
+        let classic_first = "text/plain;version=0.0.4;q=0.9,application/openmetrics-text;version=1.0.0;q=0.5";
+        let older = "application/openmetrics-text;version=0.0.1,text/plain;version=0.0.4;q=0.5";
+        for accept in [classic_first, older, "", "*/*", "text/html", "application/openmetrics-text;q=0"] {
+            assert!(!wants_open_metrics(accept), "{accept}");
+        }
+    }
 
     #[test]
     fn the_classic_text_has_full_counter_names_and_no_exemplars() {

@@ -13,6 +13,7 @@ use std::{
 use axum::body::Body;
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -29,6 +30,8 @@ pub(crate) const MAX_READING: usize = 128 * 1024 * 1024;
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes behind the limit that are still taken off the wire, for no use but that the sender gets to hear why it is refused.
 const MAX_WASTE: usize = 64 * 1024 * 1024;
+/// Bytes for which room is made before they are here.
+const USUAL: usize = 128 * 1024;
 /// What is decompressed at a time, in bytes.
 const STEP: usize = 64 * 1024;
 /// Most memory that a zstd frame may demand to look back, as a power of two: 8 MiB, which RFC 8878 tells everyone to support.
@@ -89,6 +92,9 @@ impl Budget {
     async fn collect(&self, body: Body, limit: usize) -> Result<Held, Refusal> {
         let mut body = pin!(body);
         let mut buffer = self.buffer(limit)?;
+        // What a sender announces is not believed beyond what is usual.
+        let announced = body.size_hint().lower().min(USUAL as u64);
+        buffer.bytes.reserve_exact(usize::try_from(announced).unwrap_or(USUAL));
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Refusal::Unreadable(error.to_string()))?;
             let Ok(data) = frame.into_data() else { continue };

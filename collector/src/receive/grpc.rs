@@ -90,7 +90,7 @@ async fn take(intake: &Intake, signal: Signal, request: Request<Body>) -> Result
     }
     held.bytes = message;
     let plain = if compressed { intake.budget.inflate(held, compression)? } else { held };
-    let taken = intake.take(&speaker, signal, Encoding::Protobuf, plain.bytes.clone())?;
+    let taken = intake.take(&speaker, signal, Encoding::Protobuf, plain.bytes.clone()).await?;
     Ok(wire::response(taken.rejected, &taken.message))
 }
 

@@ -17,7 +17,7 @@ use axum::{
 use bytes::Bytes;
 use lifecycle::{
     board::Input,
-    pull::Node,
+    pull::{Node, Report},
     wire::{self, DecodeError, Said, Signal},
 };
 use tonic::Code;
@@ -160,8 +160,8 @@ impl Intake {
 
     /// Reads a request, tells the keeper, passes it on. Nothing is done if the keeper has no room for it. What is not the speaker's to say is
     /// left out; if that is all, the request is refused.
-    fn take(&self, speaker: &Speaker, signal: Signal, encoding: Encoding, body: Bytes) -> Result<Taken, Refusal> {
-        let room = self.readiness.keeper().reserve().ok_or(Refusal::Busy)?;
+    async fn take(&self, speaker: &Speaker, signal: Signal, encoding: Encoding, body: Bytes) -> Result<Taken, Refusal> {
+        let room = self.readiness.keeper().reserve(COME_BACK).await.ok_or(Refusal::Busy)?;
         let body = match encoding {
             Encoding::Protobuf => body,
             Encoding::Json => Bytes::from(wire::transcode_json(signal, &body)?),
@@ -172,13 +172,40 @@ impl Intake {
         if foreign > 0 && decoded.accepted == 0 {
             return Err(Refusal::ForeignNode(decoded.rejected.message()));
         }
-        self.metrics.received(decoded.accepted, decoded.reports.len(), &decoded.rejected);
-        let inputs: Vec<_> = decoded.reports.into_iter().map(|said| self.input(said)).collect();
+        let (mut taken, reports) = self.within_room(decoded.reports);
+        self.metrics.received(decoded.accepted.saturating_sub(taken.rejected), reports.len(), &decoded.rejected);
+        let inputs: Vec<_> = reports.into_iter().map(|said| self.input(said)).collect();
         if !inputs.is_empty() {
             room.send(inputs);
         }
         self.pass_on(signal, &body);
-        Ok(Taken { rejected: decoded.rejected.total(), message: decoded.rejected.message() })
+        taken.rejected += decoded.rejected.total();
+        if taken.message.is_empty() {
+            taken.message = decoded.rejected.message();
+        }
+        Ok(taken)
+    }
+
+    /// Leaves out new pulls of nodes that have as many as they may, so that their senders hear of it.
+    fn within_room(&self, mut reports: Vec<Said>) -> (Taken, Vec<Said>) {
+        let mut taken = Taken::default();
+        let snapshot = self.readiness.keeper().view().now();
+        if snapshot.crowded.is_empty() {
+            return (taken, reports);
+        }
+        let fits = |said: &Said| match said {
+            Said::Pull(Report { node, pull }) => !snapshot.crowded.contains(&node.name) || snapshot.row(pull.id).is_some(),
+            Said::Node(_) => true,
+        };
+        let all = reports.len();
+        reports.retain(fits);
+        taken.rejected = (all - reports.len()) as u64;
+        if taken.rejected > 0 {
+            taken.message =
+                "the node has as many running pulls or layers in memory as one node may; new ones are not taken".to_owned();
+            self.metrics.crowded_out(taken.rejected);
+        }
+        (taken, reports)
     }
 
     fn input(&self, said: Said) -> Input {

@@ -59,7 +59,7 @@ async fn take(intake: &Intake, signal: Signal, encoding: Encoding, request: Requ
     let compression = compression(&head.headers)?;
     let held = intake.budget.read(body, MAX_REQUEST).await?;
     let plain = intake.budget.inflate(held, compression)?;
-    let taken = intake.take(&speaker, signal, encoding, plain.bytes.clone())?;
+    let taken = intake.take(&speaker, signal, encoding, plain.bytes.clone()).await?;
     Ok(match encoding {
         Encoding::Protobuf => wire::response(taken.rejected, &taken.message).into(),
         Encoding::Json => wire::response_json(signal, taken.rejected, &taken.message).into(),

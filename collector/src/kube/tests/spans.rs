@@ -73,7 +73,7 @@ async fn every_container_that_waited_adds_one_span_to_the_trace_and_it_is_counte
     let next = wire::to_json(Signal::Traces, &receive(&listener).await).unwrap();
     assert!(next["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["status"].is_null(), "what was told is not told again: {next}");
     let sent = || {
-        let (_, text) = crate::metrics::exposition::write(&metrics, "").unwrap();
+        let (_, text) = crate::metrics::exposition::write(&metrics, &crate::snapshot::Snapshot::default(), "").unwrap();
         text.lines().any(|line| line == format!("pulltrace_forward_sent_total{{sink=\"{sink}\"}} 2"))
     };
     eventually("both are counted", sent).await;
