@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Installs what the live tests run against: several containerds, a registry, a stock OpenTelemetry Collector and its load generator.
+# Installs what the live tests run against: several containerds, a registry, a stock OpenTelemetry Collector and its load generator, and
+# Prometheus.
 #
 # usage: e2e/tools.sh          on Debian 12, as root; what is there already in the pinned version is left alone
 #   folder   $PULLTRACE_TOOLS, default $HOME/.cache/pulltrace-tools; nothing outside it is changed, except that apt-get installs
 #            the library runc needs when it is missing
-#   layout   containerd-VERSION/bin/{containerd,ctr,...} for 1.6, 1.7, 2.1, 2.4;  bin/{runc,docker-registry,otelcol,telemetrygen}
+#   layout   containerd-VERSION/bin/{containerd,ctr,...} for 1.6, 1.7, 2.1, 2.4;
+#            bin/{runc,docker-registry,otelcol,telemetrygen,prometheus,promtool}
 #   sources  Debian packages of several suites, unpacked and never installed; Go modules for the rest, where Go is
 # Ends with 1 if the registry or every containerd is missing (nothing live can be tested then), else with 0. Whatever could not be
 # had is named on the last lines; the tests that need it skip themselves by name.
@@ -118,6 +120,8 @@ containerd_from_debian 2.1 2.1.9 '2.1.9+ds1-5' forky || with_go containerd-2.1.9
 has containerd-2.4/bin/containerd " 2.4.2" || with_go containerd-2.4.2 build_containerd 2.4 2.4.2 || missing "containerd 2.4"
 has bin/runc "runc version" || from_debian bin runc '1.1.5+ds1-1+deb12u1' bookworm usr/sbin/runc || missing "runc"
 has bin/docker-registry docker-registry || from_debian bin docker-registry '2.8.3+ds1-3' forky usr/bin/docker-registry || missing "docker-registry"
+{ has bin/prometheus "prometheus, version" && has bin/promtool "promtool, version"; } ||
+  from_debian bin prometheus '2.42.0+ds-5+deb12u1' bookworm usr/bin/prometheus usr/bin/promtool || missing "prometheus"
 [[ $("$TOOLS/bin/otelcol" components 2>/dev/null) == *"otlpreceiver v$OTELCOL"* ]] || with_go "otelcol-$OTELCOL" build_otelcol || missing "otelcol"
 [[ $(go version -m "$TOOLS/bin/telemetrygen" 2>/dev/null) == *"$TELEMETRYGEN"*"v$OTELCOL"* ]] ||
   with_go "telemetrygen-$OTELCOL" build_telemetrygen || missing "telemetrygen"

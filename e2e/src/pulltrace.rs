@@ -105,6 +105,21 @@ impl Collector {
         self.http
     }
 
+    /// Host and port of `/metrics`.
+    #[must_use]
+    pub fn metrics_address(&self) -> String {
+        local(self.metrics)
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the collector runs").pid()
+    }
+
     /// Status and body of a REST answer; JSON null if it is none.
     #[must_use]
     pub fn get(&self, path: &str) -> (u16, Value) {

@@ -55,6 +55,8 @@ pub enum Need {
     Telemetrygen,
     /// `kube-apiserver`, `etcd` and `kubectl`. `tools.sh` does not bring them, they are built for too long; whoever has them puts them there.
     Kubernetes,
+    /// `prometheus` and `promtool`.
+    Prometheus,
     /// The built `pulltrace-agent` and `pulltrace-collector` beside the test.
     Pulltrace,
 }
@@ -100,6 +102,7 @@ impl Tools {
             Need::Root => (!rustix::process::geteuid().is_root()).then(|| "not root".to_owned()),
             Need::Containerd(version) => (!self.is_containerd(version)).then(|| format!("no containerd {version}")),
             Need::Registry => lacks(self.program("docker-registry"), "docker-registry"),
+            Need::Prometheus => ["prometheus", "promtool"].into_iter().find_map(|name| lacks(self.program(name), name)),
             Need::Otelcol => lacks(self.program("otelcol"), "otelcol"),
             Need::Telemetrygen => lacks(self.program("telemetrygen"), "telemetrygen"),
             Need::Kubernetes => {

@@ -25,6 +25,15 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 1_000)]
         pulls: u64,
     },
+    /// CPU of a collector for each span, record, report, reader and scrape, and its memory, beside a plain baseline
+    Collector {
+        /// How long each stretch is measured
+        #[arg(long, default_value_t = 15)]
+        seconds: u64,
+        /// Only this part: rate, t1, t2, t3, readers or memory
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// How good the estimated times to ready are, against an oracle that knows the true mean rate: simulated pulls, the real mind
     Eta {
         /// Simulated nodes of each class
@@ -50,10 +59,15 @@ enum Program {
 impl Bench {
     /// The program and its arguments.
     fn program(&self) -> (Program, Vec<String>) {
-        let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect();
+        let words = |words: &[&str]| -> Vec<String> { words.iter().map(|w| (*w).to_owned()).collect() };
         match self {
             Self::Agent { seconds } => (Program::Kit(Profile::Release), words(&["agent", "--seconds", &seconds.to_string()])),
             Self::Outage { pulls } => (Program::Kit(Profile::Release), words(&["outage", "--pulls", &pulls.to_string()])),
+            Self::Collector { seconds, only } => {
+                let mut args = words(&["collector", "--seconds", &seconds.to_string()]);
+                args.extend(only.iter().flat_map(|only| words(&["--only", only])));
+                (Program::Kit(Profile::Release), args)
+            }
             Self::Eta { real: true, .. } => (Program::Kit(Profile::Quick), words(&["eta"])),
             Self::Eta { nodes, tune: true, .. } => (Program::Simulation, words(&["--nodes", &nodes.to_string(), "--tune"])),
             Self::Eta { nodes, .. } => (Program::Simulation, words(&["--nodes", &nodes.to_string()])),

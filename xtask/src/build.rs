@@ -75,7 +75,9 @@ pub(crate) fn binaries(repo: &Repo, profile: Profile) -> anyhow::Result<PathBuf>
         fs::create_dir_all(&shipped).with_context(|| format!("cannot create {}", shipped.display()))?;
         for (package, program) in SHIPPED {
             let target = target_of(package)?;
-            shell::run(&mut static_build(repo, package, &target))?;
+            // The collector has a profile of its own, of the same name as its folder.
+            let (profile, folder) = if package == "collector" { ("server", "server") } else { (name, folder) };
+            shell::run(&mut static_build(repo, package, profile, &target))?;
             let built = repo.target.join(&target).join(folder).join(program);
             fs::copy(&built, shipped.join(program)).with_context(|| format!("cannot copy {}", built.display()))?;
         }
@@ -105,8 +107,8 @@ fn target_of(package: &str) -> anyhow::Result<String> {
 }
 
 /// `cargo build` of one package into static programs, as they are shipped.
-fn static_build(repo: &Repo, package: &str, target: &str) -> Command {
-    let mut cargo = repo.cargo(&["build", "--profile", "release", "--package", package, "--bins", "--target", target]);
+fn static_build(repo: &Repo, package: &str, profile: &str, target: &str) -> Command {
+    let mut cargo = repo.cargo(&["build", "--profile", profile, "--package", package, "--bins", "--target", target]);
     let name = target.replace(['-', '.'], "_");
     // The C library becomes part of the program. With a target of its own, build scripts do not get the flag.
     cargo.env(format!("CARGO_TARGET_{}_RUSTFLAGS", name.to_uppercase()), "-C target-feature=+crt-static");

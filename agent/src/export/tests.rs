@@ -230,7 +230,7 @@ fn the_largest_report_and_its_trace_are_smaller_than_what_receivers_take() {
         Interval { start: Some(Timestamp::from_millis(1)), end: Some(Timestamp::from_millis(2)), source: TimingSource::Poll };
     let layer = |n: usize| Layer {
         digest: Digest::of(&n.to_be_bytes()),
-        media_type: "t".repeat(wire::MAX_TEXT),
+        media_type: "t".repeat(wire::MAX_TEXT).into(),
         size: 1,
         fetched: 0,
         cached: false,

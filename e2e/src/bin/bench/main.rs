@@ -4,9 +4,11 @@
 //! `agent`: what an agent costs beside a real containerd, while nothing is pulled ([`idle`]) and while 3 and 15 layers come at once
 //! ([`active`]); stretches without and with an agent alternate, so that what it costs containerd is a difference of neighbours in time.
 //! `outage`: a thousand pulls while nobody receives ([`outage`]).
+//! `collector`: what a collector costs for what it takes, tells and answers, beside a plain baseline ([`collector`]).
 //! `eta`: how far off the estimated times to ready are for pulls over a slow link ([`eta`]); no gate, as the link is what we make it.
 
 mod active;
+mod collector;
 mod eta;
 mod idle;
 mod outage;
@@ -77,6 +79,21 @@ enum Bench {
     },
     /// How good estimates are for 20 real pulls
     Eta,
+    /// What a collector costs for what it takes, tells and answers
+    Collector {
+        /// How long each stretch is measured
+        #[arg(long, default_value_t = 15)]
+        seconds: u64,
+        /// Only this part
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// The plain baseline, as a process that is measured
+    #[command(hide = true)]
+    Baseline {
+        #[arg(long)]
+        port: u16,
+    },
 }
 
 fn main() -> ExitCode {
@@ -84,6 +101,14 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         say(format!("The benchmark cannot go on: {}", panic.payload_as_str().unwrap_or("a panic without words")));
     }));
+    match &args.bench {
+        Bench::Collector { seconds, only } => return collector::run(*seconds, only.as_deref(), &args.results),
+        Bench::Baseline { port } => {
+            collector::baseline::serve(*port);
+            return ExitCode::SUCCESS;
+        }
+        Bench::Agent { .. } | Bench::Outage { .. } | Bench::Eta => {}
+    }
     let found = [Version::V1_7, Version::V2_1, Version::V2_4, Version::V1_6]
         .map(|version| (version, Tools::look(&[Need::Root, Need::Containerd(version), Need::Registry, Need::Pulltrace])));
     let Some((version, tools)) = found.iter().find_map(|(version, tools)| Some((*version, tools.as_ref().ok()?))) else {
@@ -95,6 +120,7 @@ fn main() -> ExitCode {
         Bench::Agent { seconds } => agent(tools, version, seconds, &args.results),
         Bench::Eta => eta::run(tools, version, &args.results),
         Bench::Outage { pulls } => outage::run(tools, version, pulls, &args.results),
+        Bench::Collector { .. } | Bench::Baseline { .. } => ExitCode::SUCCESS,
     }
 }
 

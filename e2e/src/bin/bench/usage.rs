@@ -54,7 +54,12 @@ impl Usage {
         Self { at, cpu, switches }
     }
 
-    /// What was used since an earlier reading.
+    /// CPU time that was used since an earlier reading, and how long ago that was.
+    pub(crate) fn since_raw(self, earlier: Self) -> (Duration, Duration) {
+        (Duration::from_nanos(self.cpu.saturating_sub(earlier.cpu)), self.at.duration_since(earlier.at))
+    }
+
+    /// What was used per second since an earlier reading.
     pub(crate) fn since(self, earlier: Self) -> Rate {
         let seconds = self.at.duration_since(earlier.at).max(Duration::from_millis(1)).as_secs_f64();
         Rate {
