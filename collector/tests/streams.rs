@@ -5,10 +5,13 @@
 mod house;
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead as _, BufReader, Read, Write as _},
     net::{IpAddr, SocketAddr, TcpStream},
+    time::{Duration, Instant},
 };
 
+use flate2::{Decompress, FlushDecompress};
 use house::{House, Stream, eventually, get, pull, ready};
 use lifecycle::wire::Event::{Finished, Progress, Started};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket, sockopt};
@@ -95,26 +98,62 @@ fn how_streams_begin_is_counted() {
 }
 
 #[test]
-fn who_takes_gzip_gets_it_at_once_and_the_same() {
+fn who_takes_gzip_gets_it_at_once() {
     let house = House::start(&[]);
     let pulls: Vec<_> = (0..100).map(|n| pull(&format!("image-{n}"), 1, n)).collect();
     house.report(&pulls.iter().map(|p| (Started, p)).collect::<Vec<_>>());
     eventually("all are known", || (house.json("/api/v1/summary")["pulls"] == 100).then_some(()));
     let path = format!("{EVENTS}?active=true");
-    let plain = house.events(&path, &[]).until(|m| m.data["pull"]["id"] == pulls[99].id.to_string());
     let (head, packed) = ask(dial([127, 0, 0, 1], house.http, None), &path, "Accept-Encoding: br, gzip;q=0.8\r\n");
     assert!(head.contains("content-encoding: gzip") && head.contains("vary: accept-encoding"), "{head}");
-    let mut lines = BufReader::new(flate2::read::GzDecoder::new(packed)).lines().map(Result::unwrap);
-    assert!(lines.next().unwrap().starts_with("retry: "));
-    let mut data = lines.filter_map(|line| line.strip_prefix("data: ").map(|data| serde_json::from_str::<Value>(data).unwrap()));
-    for message in plain {
-        assert_eq!(data.next().unwrap()["pull"]["id"], message.data["pull"]["id"]);
-    }
+    let mut packed = Packed::new(packed);
+    packed.until(|text| pulls.iter().all(|p| text.contains(&format!("\"id\":\"{}\"", p.id))));
+    assert!(packed.text.starts_with("retry: "), "{}", packed.text);
     // What happens now comes at once, though it fills no block of the compression.
+    packed.text.clear();
+    let begun = Instant::now();
     house.report(&[(Finished, &ready(pull("image-3", 2, 1500)))]);
-    assert!(data.any(|event| event["type"] == "pull.completed" && event["pull"]["id"] == pulls[3].id.to_string()));
+    packed.until(|text| text.contains("\"pull.completed\"") && text.contains(&pulls[3].id.to_string()));
+    assert!(begun.elapsed() < COMMENT_AFTER, "it came with the next sign of life");
     let (head, _) = ask(dial([127, 0, 0, 1], house.http, None), &path, "Accept-Encoding: gzip;q=0\r\n");
     assert!(!head.contains("content-encoding"), "{head}");
+}
+
+/// Signs of life are so far apart.
+const COMMENT_AFTER: Duration = Duration::from_secs(15);
+
+/// A stream that is unpacked as it comes. `flate2`'s own readers wait for more bytes before they hand out all they have.
+struct Packed<R> {
+    source: R,
+    unpacker: Decompress,
+    text: String,
+}
+
+impl<R: Read> Packed<R> {
+    fn new(mut source: R) -> Self {
+        let mut header = [0; 10];
+        source.read_exact(&mut header).unwrap();
+        assert_eq!(header[..3], [0x1f, 0x8b, 8], "gzip, by deflate");
+        Self { source, unpacker: Decompress::new(false), text: String::new() }
+    }
+
+    fn until(&mut self, mut enough: impl FnMut(&str) -> bool) {
+        let mut bytes = [0; 8 << 10];
+        while !enough(&self.text) {
+            let length = self.source.read(&mut bytes).unwrap();
+            assert!(length > 0, "it ended: {}", self.text);
+            let (begin, mut out) = (self.unpacker.total_in(), Vec::with_capacity(1 << 20));
+            loop {
+                let done = usize::try_from(self.unpacker.total_in() - begin).unwrap();
+                self.unpacker.decompress_vec(&bytes[done..length], &mut out, FlushDecompress::Sync).unwrap();
+                if out.len() < out.capacity() && self.unpacker.total_in() - begin == length as u64 {
+                    break;
+                }
+                out.reserve(1 << 20);
+            }
+            self.text += str::from_utf8(&out).unwrap();
+        }
+    }
 }
 
 /// Pulls in the flood.
@@ -141,7 +180,7 @@ fn who_does_not_read_holds_up_a_bounded_number_of_bytes_and_nobody_else() {
     healthy.until_sync();
     let told = |stream: &mut Stream, sequence: u64| {
         let bytes = sequence % 1500;
-        let mut missing: std::collections::BTreeSet<_> =
+        let mut missing: BTreeSet<_> =
             (0..FLOOD).map(|n| pull(&format!("registry.example/team/image-{n}:v1"), 1, 0).id.to_string()).collect();
         let mut size = 0;
         while !missing.is_empty() {
