@@ -73,7 +73,7 @@ impl Tracker {
         self.ask_wants();
     }
 
-    /// The pull that wrote a record, as far as leases tell; see [`records`].
+    /// The pull that wrote a record, as far as leases tell; see [`super::records`].
     fn writer_of(&mut self, record: &Record) -> Option<&mut Watched> {
         let belongs = |w: &Watched| match record.target() {
             Some(target) if record.is_by_tag() => w.holds(target) && w.awaits_record() && w.had_its_lease(record.at),
