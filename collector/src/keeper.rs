@@ -54,7 +54,8 @@ impl Keeper {
         Self::start_telling(Forward::default(), limits, epoch, metrics, stop)
     }
 
-    /// Starts the task, which adds the waits of containers to what is forwarded. When `stop` ends it takes nothing more, finishes what it has taken, and ends, and with it every view.
+    /// Starts the task, which adds the waits of containers to what is forwarded. When `stop` ends it takes nothing more, finishes what it has
+    /// taken, and ends, and with it every view.
     pub(crate) fn start_telling(
         forward: Forward,
         limits: Limits,

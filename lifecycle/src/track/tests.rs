@@ -2,6 +2,7 @@
 
 mod endings;
 mod expecting;
+mod handing_over;
 mod naming;
 mod short;
 
