@@ -3,7 +3,7 @@
 
 use lifecycle::{
     image::{Digest, ImageRef},
-    pull::{Node, NodeName, PullId},
+    pull::{NodeName, PullId},
     wire::{self, Event, Said, Signal, encode},
 };
 
@@ -61,15 +61,8 @@ pub(crate) fn answer(bytes: &[u8]) {
 
 /// Pulls as an agent keeps them in its queue.
 pub(crate) fn compact(bytes: &[u8]) {
-    let node = Node {
-        name: "node-1".parse().expect("a name"),
-        uid: "uid".into(),
-        cluster: String::new(),
-        runtime_name: "containerd".into(),
-        runtime_version: String::new(),
-    };
-    if let Some(pull) = wire::restore(&node, bytes) {
-        assert_eq!(wire::restore(&node, &wire::shrink(&pull)), Some(pull));
+    if let Some(pull) = wire::restore(bytes) {
+        assert_eq!(wire::restore(&wire::shrink(&pull)), Some(pull));
     }
 }
 

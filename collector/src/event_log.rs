@@ -38,9 +38,9 @@ pub(crate) async fn write(mut view: View, mut output: impl AsyncWrite + Unpin) -
 }
 
 fn add_line(row: &Row, kind: EventType, lines: &mut Vec<u8>) -> std::io::Result<()> {
-    // Not by the row's own JSON, which it would keep as long as it is in memory.
-    let status = PullStatus { layers: None, ..row.status.clone() };
-    serde_json::to_writer(&mut *lines, &PullEvent::of_pull(kind, row.at, &row.status.node_name, &status))?;
+    // Not by the row's own words, which it would keep as long as it is in memory.
+    let status = PullStatus { layers: None, ..row.view.status() };
+    serde_json::to_writer(&mut *lines, &PullEvent::of_pull(kind, row.at, &status.node_name, &status))?;
     lines.push(b'\n');
     Ok(())
 }

@@ -243,8 +243,8 @@ impl Task {
         self.noted.clear();
         let mut urgent = None;
         for id in &unshown {
-            match self.board.status(*id) {
-                Some(status) => self.snapshot.put(status, now),
+            match self.board.view(*id) {
+                Some(view) => self.snapshot.put(view, now),
                 None => self.snapshot.remove(*id),
             }
             if self.snapshot.row(*id).is_none_or(|row| row.is_urgent()) {

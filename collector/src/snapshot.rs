@@ -3,8 +3,6 @@
 //! Every change of the board gets the next revision; a reader remembers the revision it has seen and asks for what came after it, so no
 //! reader needs a queue. The maps are persistent: making the next picture costs the changes, not the whole. Made by [`crate::keeper`].
 
-mod shape;
-
 use std::{
     cmp::Reverse,
     collections::BTreeSet,
@@ -17,10 +15,9 @@ use std::{
 use imbl::{OrdMap, OrdSet};
 use lifecycle::{
     board::{
-        PodKey, PodStatus,
+        LayerChange, PodKey, PodStatus, PullView,
         status::{EventType, LayerStatus, NodeStatus, PullEvent, PullStatus},
     },
-    image::Digest,
     pull::{LayerState, NodeName, PullId},
     time::Timestamp,
 };
@@ -48,7 +45,7 @@ pub(crate) struct Snapshot {
     /// Pods that wait for images, or did lately.
     pods: OrdMap<PodKey, Arc<PodStatus>>,
     rows: OrdMap<PullId, Arc<Row>>,
-    newest: OrdMap<Newest, Arc<Row>>,
+    newest: OrdSet<Newest>,
     changed: OrdMap<u64, Step>,
     removals: OrdSet<u64>,
     /// Removals up to this revision are forgotten.
@@ -66,18 +63,20 @@ pub(crate) struct Row {
     pub(crate) revision: u64,
     /// Its number, of this epoch only: the first pull that appeared is 0.
     pub(crate) number: u64,
-    /// The state, with layers.
-    pub(crate) status: PullStatus,
+    /// The state.
+    pub(crate) view: PullView,
     /// When the collector learned it.
     pub(crate) at: Timestamp,
     /// Revision at which the pull appeared.
     pub(crate) started: u64,
     /// Revision at which it ended; `None` while it runs.
     ended: Option<u64>,
-    /// Revision at which more than its [numbers](shape) changed last.
+    /// Revision at which more than its [numbers](lifecycle::board::PullView::is_same_shape) changed last.
     pub(crate) shaped: u64,
     /// The same of its layers, in their order.
-    pub(crate) layers: Vec<LayerMarks>,
+    pub(crate) layers: Box<[LayerMarks]>,
+    sentence: OnceLock<Box<str>>,
+    status: OnceLock<Box<PullStatus>>,
     plain: OnceLock<Box<RawValue>>,
     full: OnceLock<Box<RawValue>>,
 }
@@ -127,7 +126,7 @@ impl Snapshot {
     /// All pulls, newest first, from behind `after` on.
     pub(crate) fn newest(&self, after: Option<Newest>) -> impl Iterator<Item = &Arc<Row>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.newest.range((from, Bound::Unbounded)).map(|(_, row)| row)
+        self.newest.range((from, Bound::Unbounded)).filter_map(|(_, id)| self.rows.get(id))
     }
 
     /// The pods that wait for images, or did lately, by namespace and name.
@@ -165,26 +164,30 @@ impl Snapshot {
     }
 
     /// Puts in the state of a pull that changed at `at`.
-    pub(crate) fn put(&mut self, status: PullStatus, at: Timestamp) {
+    pub(crate) fn put(&mut self, view: PullView, at: Timestamp) {
         self.revision += 1;
-        let before = self.rows.get(&status.id).cloned();
+        let before = self.rows.get(&view.id()).cloned();
         let started = before.as_ref().map_or(self.revision, |b| b.started);
         let number = before.as_ref().map_or(self.appeared, |b| b.number);
         self.appeared += u64::from(before.is_none());
-        if before.is_none() && status.outcome.is_some() {
+        if before.is_none() && !view.is_running() {
             // Its beginning and its end are two events, so they have two places.
-            self.changed.insert(started, Step::Started(status.id));
+            self.changed.insert(started, Step::Started(view.id()));
             self.revision += 1;
         }
-        let row = Arc::new(Row::new(status, at, (number, started), self.revision, before.as_deref()));
-        if let Some(before) = before {
+        let row = Arc::new(Row::new(view, at, (number, started), self.revision, before.as_deref()));
+        if let Some(before) = &before {
             self.changed.remove(&before.revision);
-            self.newest.remove(&before.place());
-            self.changed.insert(started, Step::Started(before.status.id));
+            if before.revision == started {
+                self.changed.insert(started, Step::Started(row.view.id()));
+            }
+        }
+        if before.as_ref().is_none_or(|before| before.place() != row.place()) {
+            before.iter().for_each(|before| _ = self.newest.remove(&before.place()));
+            self.newest.insert(row.place());
         }
         self.changed.insert(row.revision, Step::Row(row.clone()));
-        self.newest.insert(row.place(), row.clone());
-        self.rows.insert(row.status.id, row);
+        self.rows.insert(row.view.id(), row);
     }
 
     /// Takes a pull out and remembers that it was there.
@@ -206,10 +209,10 @@ impl Snapshot {
 }
 
 impl Row {
-    fn new(status: PullStatus, at: Timestamp, (number, started): (u64, u64), revision: u64, before: Option<&Self>) -> Self {
-        let running = status.outcome.is_none();
-        let same_turn = before.filter(|b| b.status.phase == status.phase && b.status.outcome == status.outcome);
-        let same_shape = same_turn.filter(|b| shape::is_same(&b.status, &status));
+    fn new(view: PullView, at: Timestamp, (number, started): (u64, u64), revision: u64, before: Option<&Self>) -> Self {
+        let running = view.is_running();
+        let same_turn = before.filter(|b| b.view.phase() == view.phase() && b.view.outcome() == view.outcome());
+        let same_shape = same_turn.filter(|b| b.view.is_same_shape(&view));
         let ended_before = same_turn.and_then(|b| b.ended);
         Self {
             revision,
@@ -218,8 +221,10 @@ impl Row {
             started,
             ended: (!running).then(|| ended_before.unwrap_or(revision)),
             shaped: same_shape.map_or(revision, |b| b.shaped),
-            layers: mark_layers(&status, revision, before),
-            status,
+            layers: mark_layers(&view, revision, before),
+            view,
+            sentence: OnceLock::new(),
+            status: OnceLock::new(),
             plain: OnceLock::new(),
             full: OnceLock::new(),
         }
@@ -235,6 +240,16 @@ impl Row {
         self.started == self.revision || self.ended == Some(self.revision)
     }
 
+    /// Everything that is told of the pull, with layers; worded once, at the first call.
+    pub(crate) fn status(&self) -> &PullStatus {
+        self.status.get_or_init(|| Box::new(self.view.status()))
+    }
+
+    /// The one sentence; worded once, at the first call.
+    pub(crate) fn sentence(&self) -> &str {
+        self.sentence.get_or_init(|| self.view.sentence().into())
+    }
+
     /// The pull as JSON, with or without its layers; written once, at the first call.
     ///
     /// # Errors
@@ -245,8 +260,8 @@ impl Row {
             return Ok(json);
         }
         let json = match layers {
-            true => serde_json::value::to_raw_value(&self.status)?,
-            false => serde_json::value::to_raw_value(&PullStatus { layers: None, ..self.status.clone() })?,
+            true => serde_json::value::to_raw_value(self.status())?,
+            false => serde_json::value::to_raw_value(&PullStatus { layers: None, ..self.status().clone() })?,
         };
         Ok(cell.get_or_init(|| json))
     }
@@ -262,7 +277,7 @@ impl Row {
         if layers {
             events.extend(self.layer_events(revision));
         }
-        match self.status.outcome {
+        match self.view.outcome() {
             Some("ready") if self.ended_after(revision) => events.push((EventType::PullCompleted, None)),
             Some(_) if self.ended_after(revision) => events.push((EventType::PullFailed, None)),
             Some(_) | None if !started => events.push((EventType::PullProgress, None)),
@@ -284,7 +299,7 @@ impl Row {
         layers: bool,
     ) -> Result<(), serde_json::Error> {
         let pull = self.json(layers && layer.is_none())?;
-        let node = self.status.node_name.as_str();
+        let node = self.view.node().as_str();
         let event = match layer {
             Some(layer) => PullEvent::of_layer(kind, self.at, layer, node, pull),
             None => PullEvent::of_pull(kind, self.at, node, pull),
@@ -293,12 +308,12 @@ impl Row {
     }
 
     /// Its place in lists.
-    pub(crate) const fn place(&self) -> Newest {
-        (Reverse(self.status.started_at), self.status.id)
+    pub(crate) fn place(&self) -> Newest {
+        (Reverse(self.view.started_at()), self.view.id())
     }
 
     fn layer_events(&self, revision: u64) -> impl Iterator<Item = (EventType, Option<&LayerStatus>)> {
-        let layers = self.status.layers.iter().flatten().zip(&self.layers);
+        let layers = self.status().layers.iter().flatten().zip(&self.layers);
         layers.flat_map(move |(layer, marks)| {
             let started = (marks.started > revision).then_some(EventType::LayerStarted);
             let completed = (marks.completed > revision).then_some(EventType::LayerCompleted);
@@ -309,25 +324,26 @@ impl Row {
     }
 }
 
-fn mark_layers(status: &PullStatus, revision: u64, before: Option<&Row>) -> Vec<LayerMarks> {
-    let known = |index: usize, digest: &Digest| {
-        let before = before?;
-        let layers = before.status.layers.as_ref()?;
-        let same_place = layers.get(index).is_some_and(|l| l.digest == *digest).then_some(index);
-        let place = same_place.or_else(|| layers.iter().position(|l| l.digest == *digest))?;
-        Some((&layers[place], before.layers[place]))
-    };
-    let mark = |index: usize, layer: &LayerStatus| {
-        let (was, marks) = known(index, &layer.digest).map_or((None, LayerMarks::default()), |(was, marks)| (Some(was), marks));
-        let (begun, complete) = progress(layer.state);
+fn mark_layers(view: &PullView, revision: u64, before: Option<&Row>) -> Box<[LayerMarks]> {
+    let mark = |state: LayerState, known: Option<(LayerMarks, LayerChange)>| {
+        let (marks, change) = known.unwrap_or((LayerMarks::default(), LayerChange::Shape));
+        let (begun, complete) = progress(state);
         LayerMarks {
             started: if begun && marks.started == 0 { revision } else { marks.started },
             completed: if complete && marks.completed == 0 { revision } else { marks.completed },
-            changed: if was != Some(layer) { revision } else { marks.changed },
-            shaped: if was.is_some_and(|was| shape::is_same_layer(was, layer)) { marks.shaped } else { revision },
+            changed: if change == LayerChange::None { marks.changed } else { revision },
+            shaped: if change == LayerChange::Shape { revision } else { marks.shaped },
         }
     };
-    status.layers.iter().flatten().enumerate().map(|(index, layer)| mark(index, layer)).collect()
+    let states = view.layer_states();
+    match before {
+        None => states.map(|state| mark(state, None)).collect(),
+        Some(before) => {
+            let changes = view.layer_changes(&before.view);
+            let known = changes.map(|change| change.map(|(place, change)| (before.layers[place], change)));
+            states.zip(known).map(|(state, known)| mark(state, known)).collect()
+        }
+    }
 }
 
 /// Whether this pull began to fetch a layer, and whether it has fetched it whole. A cached layer is neither.

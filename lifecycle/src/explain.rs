@@ -37,9 +37,20 @@ pub struct Scene<'a> {
     /// What is heard of the node's agent.
     pub hearing: Hearing,
     /// The pull that holds the layer this one waits for, if it is known.
-    pub holder: Option<&'a Pull>,
+    pub holder: Option<&'a Holder>,
     /// How often the kubelet asked for the image, if it is known.
     pub attempt: Option<u32>,
+}
+
+/// The pull that holds a layer for which another one waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Which.
+    pub id: PullId,
+    /// Its image, if it is known.
+    pub image: Option<ImageRef>,
+    /// Whether it unpacks the layer; else it fetches it.
+    pub is_unpacking: bool,
 }
 
 /// What is heard of the agent that watches a pull.
@@ -154,8 +165,7 @@ fn waiting(pull: &Pull, wait: &Wait, scene: &Scene<'_>) -> String {
         }
         Wait::LayerLock { layer, holder, .. } => match scene.holder.filter(|h| h.id == *holder) {
             Some(other) => {
-                let unpacks = other.layers.iter().any(|l| l.digest == *layer && l.state == LayerState::Unpacking);
-                let work = if unpacks { "unpacking" } else { "downloading" };
+                let work = if other.is_unpacking { "unpacking" } else { "downloading" };
                 format!("Waiting for layer {}, which the pull of {} is {work} on this node.", layer.short(), holder_name(other))
             }
             None => format!("Waiting for layer {}, which another pull is bringing to this node.", layer.short()),
@@ -275,7 +285,7 @@ fn from(image: Option<&ImageRef>) -> String {
     image.map_or_else(String::new, |image| format!(" from {}", name(image.registry())))
 }
 
-fn holder_name(holder: &Pull) -> String {
+fn holder_name(holder: &Holder) -> String {
     let short = |id: PullId| id.to_string().chars().take(6).collect::<String>();
     holder.image.as_ref().map_or_else(|| short(holder.id), |image| name(&image.familiar()))
 }

@@ -59,13 +59,12 @@ impl<N: Fn() -> Node> Delivery<N> {
         let mut backoff = Backoff::default();
         loop {
             self.outbox.count(&self.telemetry);
-            let node = (self.node)();
-            let Some(batch) = self.outbox.take(self.lane, &node) else {
+            let Some(batch) = self.outbox.take(self.lane) else {
                 self.outbox.filled[self.lane].notified().await;
                 continue;
             };
             let mut settled = Settled::default();
-            let sent = self.send(&node, &batch, &mut settled).await;
+            let sent = self.send(&(self.node)(), &batch, &mut settled).await;
             let useless = refused(&settled) > 0 && refused(&settled) == batch.items.len() as u64;
             self.outbox.settle(self.lane, batch, &settled);
             let pause = match sent {

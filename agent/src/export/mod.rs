@@ -82,8 +82,8 @@ impl Outbox {
         telemetry.queue(progress, outcomes, bytes);
     }
 
-    fn take(&self, lane: usize, node: &Node) -> Option<Batch> {
-        self.lock().take(lane, node)
+    fn take(&self, lane: usize) -> Option<Batch> {
+        self.lock().take(lane)
     }
 
     fn settle(&self, lane: usize, batch: Batch, settled: &Settled) {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use lifecycle::{
-    pull::{Node, NodeReport, Pull, PullId},
+    pull::{NodeReport, Pull, PullId},
     wire::{self, Event, Signal},
 };
 
@@ -128,8 +128,8 @@ impl Waiting {
             && self.lanes.iter().all(|lane| lane.running.is_empty() && lane.node.is_none() && !lane.under_way)
     }
 
-    /// What a lane sends next, to be [settled](Self::settle); `node` is who speaks.
-    pub(super) fn take(&mut self, lane: usize, node: &Node) -> Option<Batch> {
+    /// What a lane sends next, to be [settled](Self::settle).
+    pub(super) fn take(&mut self, lane: usize) -> Option<Batch> {
         let lane = self.lanes.get_mut(lane)?;
         let mut batch = Batch { node: lane.node.take(), items: Vec::new(), end: lane.next };
         let skip = usize::try_from(lane.next - self.first).unwrap_or(usize::MAX);
@@ -138,7 +138,7 @@ impl Waiting {
             if !fits(&mut room, outcome.small.len(), batch.items.is_empty()) {
                 break;
             }
-            if let Some(pull) = wire::restore(node, &outcome.small) {
+            if let Some(pull) = wire::restore(&outcome.small) {
                 batch.items.push(Item { event: Event::Finished, pull: Arc::new(pull), number: Some(batch.end) });
             }
             batch.end += 1;

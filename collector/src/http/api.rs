@@ -18,7 +18,7 @@ use super::{
     answer::written,
     query::{Asked, Question, Wanted, cursor_behind},
 };
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Row, Snapshot};
 
 #[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -82,7 +82,7 @@ pub(super) struct Summary {
 pub(super) async fn pulls(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     let wanted = Wanted::read(&uri, Question::List)?;
     site.answer(headers, move |snapshot| {
-        let mut found = snapshot.newest(wanted.after).filter(|row| wanted.filter.matches(&row.status));
+        let mut found = snapshot.newest(wanted.after).filter(|row| wanted.filter.matches(row));
         let rows: Vec<_> = found.by_ref().take(wanted.limit).collect();
         let next_cursor = found.next().and(rows.last()).map(|row| cursor_behind(row.place()));
         let layers = wanted.layers.unwrap_or(true);
@@ -104,9 +104,12 @@ pub(super) async fn pull(
     let id: PullId = id.parse().map_err(|error| Problem::BadRequest(format!("{error}")))?;
     site.answer(headers, move |snapshot| {
         let row = snapshot.row(id).ok_or_else(|| Problem::NotFound(format!("no pull {id} is in memory")))?;
-        let pull = &row.status;
-        let all = snapshot.newest(None).map(|row| &row.status);
-        let attempts = attempts(pull, all.filter(|other| other.node_name == pull.node_name));
+        let pull = row.status();
+        let same = |other: &Row| {
+            let images = row.view.image().zip(other.view.image());
+            row.view.node() == other.view.node() && images.is_some_and(|(one, other)| one.is_same_repository(other))
+        };
+        let attempts = attempts(pull, snapshot.newest(None).filter(|other| same(other)).map(|other| other.status()));
         written(&PullDetail { pull, attempts, timeline: timeline(pull, pods_of(pull, snapshot)) })
     })
     .await
@@ -140,20 +143,22 @@ impl Summary {
             ..Self::default()
         };
         for row in snapshot.newest(None) {
-            let pull = &row.status;
+            let pull = &row.view;
+            let outcome = pull.outcome();
+            let is_running = outcome.is_none();
             sum.pulls += 1;
-            sum.active += usize::from(pull.is_running());
-            sum.stalled += usize::from(pull.is_running() && pull.stalled_since.is_some());
-            sum.stale += usize::from(pull.stale);
-            sum.bytes_per_sec += pull.bytes_per_sec.filter(|_| pull.is_running()).unwrap_or(0);
+            sum.active += usize::from(is_running);
+            sum.stalled += usize::from(is_running && pull.is_stalled());
+            sum.stale += usize::from(pull.is_stale());
+            sum.bytes_per_sec += pull.bytes_per_sec().filter(|_| is_running).unwrap_or(0);
             let outcomes = [
                 ("ready", &mut sum.ready),
                 ("failed", &mut sum.failed),
                 ("canceled", &mut sum.canceled),
                 ("lost", &mut sum.lost),
             ];
-            for (outcome, count) in outcomes {
-                *count += usize::from(pull.outcome == Some(outcome));
+            for (word, count) in outcomes {
+                *count += usize::from(outcome == Some(word));
             }
         }
         sum

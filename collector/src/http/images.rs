@@ -11,7 +11,12 @@ use axum::{
     http::{HeaderMap, Uri},
     response::Response,
 };
-use lifecycle::{board::status::PullStatus, image::Digest, pull::ErrorClass, time::Timestamp};
+use lifecycle::{
+    board::PullView,
+    image::Digest,
+    pull::{ErrorClass, Size},
+    time::Timestamp,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -112,10 +117,10 @@ pub(super) async fn images(State(site): State<Site>, uri: Uri, headers: HeaderMa
     let [image, registry, node, cursor] = ["image", "registry", "node", "cursor"].map(|key| asked.text(key));
     site.answer(headers, move |snapshot| {
         let is = |wanted: &Option<String>, text: &str| wanted.as_deref().is_none_or(|wanted| wanted == text);
-        let mut grouped: BTreeMap<String, Vec<&PullStatus>> = BTreeMap::new();
-        for pull in snapshot.newest(None).map(|row| &row.status) {
-            let Some(name) = &pull.image_ref else { continue };
-            if is(&registry, name.registry()) && is(&node, &pull.node_name) {
+        let mut grouped: BTreeMap<String, Vec<&PullView>> = BTreeMap::new();
+        for pull in snapshot.newest(None).map(|row| &row.view) {
+            let Some(name) = pull.image() else { continue };
+            if is(&registry, name.registry()) && is(&node, pull.node().as_str()) {
                 grouped.entry(name.to_string()).or_default().push(pull);
             }
         }
@@ -133,29 +138,30 @@ pub(super) async fn images(State(site): State<Site>, uri: Uri, headers: HeaderMa
 
 impl ImageStatus {
     /// What an image's pulls say of it, newest first.
-    fn of(name: &str, pulls: &[&PullStatus]) -> Self {
-        let ended = |outcome| pulls.iter().filter(|pull| pull.outcome == Some(outcome)).count();
-        let ready = || pulls.iter().filter(|pull| pull.outcome == Some("ready"));
-        let nodes: BTreeSet<_> = ready().map(|pull| pull.node_name.as_str()).collect();
-        let sum = |of: fn(&PullStatus) -> u64| pulls.iter().map(|pull| of(pull)).fold(0, u64::saturating_add);
+    fn of(name: &str, pulls: &[&PullView]) -> Self {
+        let ended = |outcome| pulls.iter().filter(|pull| pull.outcome() == Some(outcome)).count();
+        let ready = || pulls.iter().filter(|pull| pull.outcome() == Some("ready"));
+        let nodes: BTreeSet<_> = ready().map(|pull| pull.node().as_str()).collect();
+        let bytes = pulls.iter().map(|pull| pull.fetched_and_cached());
+        let (fetched, cached) = bytes.fold((0_u64, 0_u64), |sum, of| (sum.0.saturating_add(of.0), sum.1.saturating_add(of.1)));
         Self {
             image_ref: name.to_owned(),
-            registry: pulls.iter().find_map(|pull| pull.registry.clone()).unwrap_or_default(),
-            image_digest: pulls.iter().find_map(|pull| pull.image_digest.clone()),
-            size_bytes: pulls.iter().filter(|pull| pull.total_known).find_map(|pull| pull.size_bytes),
+            registry: pulls.iter().find_map(|pull| pull.image()).map(|image| image.registry().to_owned()).unwrap_or_default(),
+            image_digest: pulls.iter().find_map(|pull| pull.digest().cloned()),
+            size_bytes: pulls.iter().map(|pull| pull.size()).find(|size| size.is_known()).map(Size::bytes),
             pulls: pulls.len(),
             active: pulls.iter().filter(|pull| pull.is_running()).count(),
             ready: ended("ready"),
             failed: ended("failed"),
             canceled: ended("canceled"),
             lost: ended("lost"),
-            downloaded_bytes: sum(|pull| pull.downloaded_bytes),
-            cached_bytes: sum(|pull| pull.cached_bytes),
+            downloaded_bytes: fetched,
+            cached_bytes: cached,
             node_count: nodes.len(),
             nodes: nodes.into_iter().take(MAX_NODES).map(ToOwned::to_owned).collect(),
-            durations: Durations::of(ready().filter_map(|pull| Some((pull.completed_at?, pull.started_at))).collect()),
+            durations: Durations::of(ready().filter_map(|pull| Some((pull.completed_at()?, pull.started_at()))).collect()),
             failures: Failures::of(pulls),
-            last_started_at: pulls.first().map(|pull| pull.started_at).unwrap_or_default(),
+            last_started_at: pulls.first().map(|pull| pull.started_at()).unwrap_or_default(),
         }
     }
 }
@@ -174,18 +180,15 @@ impl Durations {
 }
 
 impl Failures {
-    fn of(pulls: &[&PullStatus]) -> Vec<Self> {
+    fn of(pulls: &[&PullView]) -> Vec<Self> {
         let mut by_class: BTreeMap<&str, Self> = BTreeMap::new();
         for pull in pulls {
-            let (Some(error_class), Some(error), Some(last_at)) = (pull.error_class, &pull.error, pull.completed_at) else {
-                continue;
-            };
-            let error_hint = pull.error_hint.unwrap_or_default();
-            let new = Self { error_class, count: 0, last_at, error: error.clone(), error_hint };
-            let known = by_class.entry(error_class).or_insert(new);
+            let (Some((class, error)), Some(last_at)) = (pull.failure(), pull.completed_at()) else { continue };
+            let new = || Self { error_class: class.as_str(), count: 0, last_at, error: error.clone(), error_hint: class.hint() };
+            let known = by_class.entry(class.as_str()).or_insert_with(new);
             known.count += 1;
             if last_at > known.last_at {
-                (known.last_at, known.error) = (last_at, error.clone());
+                (known.last_at, known.error) = (last_at, error);
             }
         }
         let mut failures: Vec<_> = by_class.into_values().collect();

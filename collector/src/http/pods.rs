@@ -139,7 +139,7 @@ fn image<'a>(container: &'a ContainerStatus, pull: Option<&'a PullStatus>) -> Im
 }
 
 fn pull_of<'a>(container: &ContainerStatus, snapshot: &'a Snapshot) -> Option<&'a PullStatus> {
-    container.pull_id.and_then(|id| snapshot.row(id)).map(|row| &row.status)
+    container.pull_id.and_then(|id| snapshot.row(id)).map(|row| row.status())
 }
 
 /// How far each node is: as its slowest pod.

@@ -5,13 +5,14 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use axum::{extract::Query, http::Uri};
 use lifecycle::{
-    board::{PodRef, status::PullStatus},
+    board::{PodRef, PullView},
+    image::ImageRef,
     pull::{Outcome, Phase, PullId},
     time::Timestamp,
 };
 
 use super::Problem;
-use crate::snapshot::Newest;
+use crate::snapshot::{Newest, Row};
 
 /// Things of one answer, unless asked for fewer.
 pub(super) const MAX_LIMIT: usize = 1000;
@@ -204,16 +205,17 @@ impl Wanted {
 
 impl Filter {
     /// Whether this pull is meant now.
-    pub(super) fn matches(&self, pull: &PullStatus) -> bool {
-        self.phase.is_none_or(|phase| phase == pull.phase)
-            && self.outcome.as_deref().is_none_or(|outcome| pull.outcome == Some(outcome))
+    pub(super) fn matches(&self, row: &Row) -> bool {
+        let pull = &row.view;
+        self.phase.is_none_or(|phase| phase == pull.phase())
+            && self.outcome.as_deref().is_none_or(|outcome| pull.outcome() == Some(outcome))
             && self.active.is_none_or(|active| active == pull.is_running())
-            && self.is_about(pull)
+            && self.is_about(row)
     }
 
     /// Whether this pull, which changed, may have been meant before: it is on the node that is meant, if one is.
-    pub(super) fn is_of_node(&self, pull: &PullStatus) -> bool {
-        self.node.as_ref().is_none_or(|wanted| *wanted == pull.node_name)
+    pub(super) fn is_of_node(&self, row: &Row) -> bool {
+        self.node.as_ref().is_none_or(|wanted| wanted == row.view.node().as_str())
     }
 
     /// Whether it is free text that says which pulls are meant: that is looked for in sentences too, which change with every number.
@@ -222,33 +224,38 @@ impl Filter {
     }
 
     /// Whether this pull is meant at some time of its life: everything but phase and outcome fits.
-    pub(super) fn is_about(&self, pull: &PullStatus) -> bool {
+    pub(super) fn is_about(&self, row: &Row) -> bool {
+        let pull = &row.view;
         let is = |wanted: &Option<String>, text: Option<&str>| wanted.as_deref().is_none_or(|wanted| text == Some(wanted));
         let in_pods = |wanted: &Option<String>, of: fn(&PodRef) -> &str| {
-            wanted.as_deref().is_none_or(|wanted| pull.pods.iter().any(|pod| of(pod) == wanted))
+            wanted.as_deref().is_none_or(|wanted| pull.pods().iter().any(|pod| of(pod) == wanted))
         };
-        (is(&self.namespace, Some(&pull.containerd_namespace)) || in_pods(&self.namespace, |pod| &pod.namespace))
+        (is(&self.namespace, Some(pull.namespace())) || in_pods(&self.namespace, |pod| &pod.namespace))
             && in_pods(&self.pod, |pod| &pod.pod_name)
-            && is(&self.node, Some(&pull.node_name))
-            && is(&self.registry, pull.registry.as_deref())
+            && is(&self.node, Some(pull.node().as_str()))
+            && is(&self.registry, pull.image().map(ImageRef::registry))
             && self.image.as_ref().is_none_or(|wanted| name(pull).contains(wanted.as_str()))
-            && self.text.as_ref().is_none_or(|text| {
-                let digest = pull.image_digest.as_ref().map(ToString::to_string).unwrap_or_default();
-                let (id, error) = (pull.id.to_string(), pull.error.as_deref().unwrap_or_default());
-                let has = |told: &str| told.to_lowercase().contains(text.as_str());
-                let texts = [&name(pull), &digest, &id, pull.node_name.as_str(), error, pull.summary.as_str()];
-                let of_pod = |pod: &PodRef| {
-                    let workload = pod.workload.as_ref().is_some_and(|workload| has(&workload.name));
-                    has(&pod.pod_name) || workload
-                };
-                texts.iter().any(|text| has(text)) || pull.pods.iter().any(of_pod)
-            })
+            && self.text.as_ref().is_none_or(|text| says(row, text))
     }
 }
 
+/// Whether a pull's names, ids, error or sentence have this text, which is in lowercase.
+fn says(row: &Row, text: &str) -> bool {
+    let pull = &row.view;
+    let has = |told: &str| told.to_lowercase().contains(text);
+    let of_pod = |pod: &PodRef| has(&pod.pod_name) || pod.workload.as_ref().is_some_and(|workload| has(&workload.name));
+    has(&name(pull))
+        || has(pull.node().as_str())
+        || pull.pods().iter().any(of_pod)
+        || pull.digest().is_some_and(|digest| has(digest.as_str()))
+        || has(&pull.id().to_string())
+        || pull.failure().is_some_and(|(_, message)| has(&message))
+        || has(row.sentence())
+}
+
 /// The full name of a pull's image; empty while unknown.
-fn name(pull: &PullStatus) -> String {
-    pull.image_ref.as_ref().map(ToString::to_string).unwrap_or_default()
+fn name(pull: &PullView) -> String {
+    pull.image().map(ToString::to_string).unwrap_or_default()
 }
 
 /// Where a list goes on behind this pull, for `cursor`.

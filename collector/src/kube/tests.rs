@@ -182,7 +182,7 @@ async fn pods_are_listed_and_followed_and_events_make_coarse_pulls() {
     eventually("both are known", || known(&keeper).len() == 2).await;
     eventually("there is a pull", || keeper.view().now().newest(None).count() == 1).await;
     let row = keeper.view().now().newest(None).next().unwrap().clone();
-    assert_eq!((row.status.node_name.as_str(), &*row.status.pods[0].pod_name), ("node-1", "b"));
+    assert_eq!((row.view.node().as_str(), &*row.view.pods()[0].pod_name), ("node-1", "b"));
     api.say("pods", "DELETED", &pod("b", false));
     eventually("it is gone", || known(&keeper).len() == 1).await;
 }

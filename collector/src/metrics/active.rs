@@ -25,7 +25,7 @@ pub(super) fn registry(snapshot: &Snapshot) -> Registry {
     let eta = Family::<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
     let mut told = BTreeSet::new();
     for row in snapshot.long_running.iter().filter_map(|id| snapshot.row(*id)) {
-        let pull = &row.status;
+        let pull = row.status();
         let labels = Labels::of(pull);
         // Two pulls of one image on one node are one series: the older one's.
         if !told.insert((labels.node.clone(), labels.image.clone(), labels.phase)) {

@@ -216,7 +216,7 @@ impl Intake {
         };
         match said {
             Said::Pull(mut report) => {
-                in_cluster(&mut report.node);
+                in_cluster(Arc::make_mut(&mut report.node));
                 Input::Pull(Box::new(report))
             }
             Said::Node(mut report) => {

@@ -262,7 +262,7 @@ impl Agents {
                 agent.ended.insert((at, entry.pull.id));
             }
             agent.pulls += 1;
-            agent.layers += entry.pull.layers.len();
+            agent.layers += entry.layers.len();
             agent.stale += usize::from(entry.standing == Standing::Stale);
         }
     }
@@ -274,7 +274,7 @@ impl Agents {
                 agent.ended.remove(&(at, entry.pull.id));
             }
             agent.pulls -= 1;
-            agent.layers -= entry.pull.layers.len();
+            agent.layers -= entry.layers.len();
             agent.stale -= usize::from(entry.standing == Standing::Stale);
         }
     }

@@ -18,17 +18,18 @@ const SWEEP_AT_LEAST: usize = 1024;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layers(Box<[Slot]>);
 
-#[derive(Clone, Debug)]
-struct Slot {
+/// One layer of one pull; its fields mean what those of [`Layer`] do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Slot {
     blob: Arc<Blob>,
-    size: u64,
-    fetched: u64,
+    pub(super) size: u64,
+    pub(super) fetched: u64,
     download: [Option<Timestamp>; 2],
     unpack: [Option<Timestamp>; 2],
     sources: [TimingSource; 2],
-    state: LayerState,
-    cached: bool,
-    lazy: bool,
+    pub(super) state: LayerState,
+    pub(super) cached: bool,
+    pub(super) lazy: bool,
 }
 
 /// What is the same of a layer wherever it is pulled.
@@ -54,6 +55,16 @@ impl Layers {
         self.0.len()
     }
 
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Slot> {
+        self.0.iter()
+    }
+
+    /// The layer with this digest and its place, which is most likely this one.
+    pub(super) fn find(&self, likely: usize, digest: &Digest) -> Option<(usize, &Slot)> {
+        let there = self.0.get(likely).filter(|slot| slot.digest() == digest).map(|slot| (likely, slot));
+        there.or_else(|| self.0.iter().enumerate().find(|(_, slot)| slot.digest() == digest))
+    }
+
     /// As they were before they were packed.
     pub(super) fn unpacked(&self) -> Vec<Layer> {
         self.0.iter().map(Slot::layer).collect()
@@ -61,6 +72,19 @@ impl Layers {
 }
 
 impl Slot {
+    pub(super) fn digest(&self) -> &Digest {
+        &self.blob.digest
+    }
+
+    /// Whether both are the same but for how many bytes came, and how exactly their times are known.
+    pub(super) fn is_same_but_bytes(&self, other: &Self) -> bool {
+        // Everything is named, so that a new field must be sorted to one side or the other.
+        let Self { blob, size, fetched: _, download, unpack, sources: _, state, cached, lazy } = self;
+        (size, state, cached, lazy) == (&other.size, &other.state, &other.cached, &other.lazy)
+            && (download, unpack) == (&other.download, &other.unpack)
+            && (Arc::ptr_eq(blob, &other.blob) || *blob == other.blob)
+    }
+
     fn layer(&self) -> Layer {
         let interval = |[start, end]: [Option<Timestamp>; 2], source| Interval { start, end, source };
         Layer {

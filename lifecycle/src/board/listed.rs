@@ -10,6 +10,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map},
+    sync::Arc,
     time::Duration,
 };
 
@@ -182,7 +183,7 @@ impl Board {
         if known.is_some_and(Entry::is_final) {
             return;
         }
-        let before = known.map(Entry::whole);
+        let before = known.map(|entry| entry.whole());
         let named = listed.image.clone().or_else(|| before.as_ref().and_then(|before| before.image.clone()));
         let image = named.or_else(|| self.only_wish(&node.name));
         let mut pull = pull(id, image, listed, at, before.as_deref());
@@ -193,8 +194,7 @@ impl Board {
             self.counts.refused_capacity += 1;
             return;
         }
-        let before = self.take(id);
-        self.put(before, Entry::new(Report { node: node.clone(), pull }, key, now), now);
+        self.put(Entry::new(Report { node: Arc::new(node.clone()), pull }, key, now), now);
     }
 
     /// The id of a listed pull: what its list says of it, or for downloads without a name the pull that stands for them as long as it runs.
@@ -228,15 +228,14 @@ impl Board {
 
     /// Ends a listed pull; as lost if nobody knows how.
     fn end_listed(&mut self, id: PullId, ending: Option<Ending>, now: Timestamp) {
-        let Some(entry) = self.pulls.get(&id) else { return };
-        if ending.is_none() && !entry.is_running() {
+        let Some(before) = self.pulls.get(&id) else { return };
+        if ending.is_none() && !before.is_running() {
             return;
         }
-        let Some(before) = self.take(id) else { return };
         let after = match ending {
-            None => Entry { standing: Standing::Lost { at: now, silent: false }, ..before.clone() },
+            None => Entry { standing: Standing::Lost { at: now, silent: false }, ..Entry::clone(before) },
             Some(ending) => {
-                let mut pull = Pull { sequence: before.pull.sequence + 1, bytes_per_sec: None, ..before.pull.clone() };
+                let mut pull = Pull { sequence: before.pull.sequence + 1, bytes_per_sec: None, ..before.whole().into_owned() };
                 if ending.outcome == Outcome::Ready {
                     pull.layers.iter_mut().for_each(|layer| (layer.state, layer.fetched) = (LayerState::Ready, layer.size));
                 }
@@ -245,7 +244,7 @@ impl Board {
                 Entry::new(Report { node: before.node.clone(), pull }, before.agent.clone(), now)
             }
         };
-        self.put(Some(before), after, now);
+        self.put(after, now);
     }
 }
 

@@ -18,6 +18,7 @@ mod sighting;
 pub mod status;
 mod story;
 mod timing;
+mod view;
 mod waits;
 
 #[cfg(test)]
@@ -25,12 +26,13 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use self::{
     agents::{AgentKey, Agents, Word},
-    entry::{Entry, Standing},
+    entry::{Entry, Said, Standing},
     layers::Blobs,
     listed::Listers,
     pods::Pods,
@@ -50,9 +52,11 @@ pub use self::{
     sighting::{ContainerKind, ContainerSeen, EventKind, KubeletEvent, PodKey, PodSeen, Sighting, Waiting, Workload},
     story::{Attempt, MAX_ATTEMPTS, Moment, Past, What, Whom, attempts, timeline},
     timing::phase_durations,
+    view::{LayerChange, PullView},
 };
 use crate::{
-    explain::{self, Hearing, Scene},
+    explain::Hearing,
+    image::Digest,
     pull::{NodeName, NodeReport, Outcome, Phase, Pull, PullId, Report, Wait},
     time::Timestamp,
 };
@@ -133,8 +137,8 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub struct Board {
     limits: Limits,
-    /// Boxed, because a map's nodes have room for more than they hold.
-    pulls: BTreeMap<PullId, Box<Entry>>,
+    /// Shared with whoever looks at them.
+    pulls: BTreeMap<PullId, Arc<Entry>>,
     blobs: Blobs,
     /// Layers of all pulls.
     layers: usize,
@@ -214,11 +218,14 @@ impl Board {
         [expiry, self.agents.next_deadline(), again, pods, recheck, self.waits.next_deadline()].into_iter().flatten().min()
     }
 
+    /// One pull as it is now; `None` if it is not in memory.
+    pub fn view(&self, id: PullId) -> Option<PullView> {
+        self.pulls.get(&id).cloned().map(PullView)
+    }
+
     /// How one pull looks from outside; `None` if it is not in memory.
     pub fn status(&self, id: PullId) -> Option<PullStatus> {
-        let entry = self.pulls.get(&id)?;
-        let holder = holder_id(&entry.pull).and_then(|id| self.pulls.get(&id)).map(|holder| holder.whole());
-        Some(PullStatus::of(entry, holder.as_deref()))
+        Some(self.view(id)?.status())
     }
 
     /// The state that counts of one pull: as reported, but lost if that was concluded here.
@@ -270,7 +277,9 @@ impl Board {
 
     fn observe_pull(&mut self, report: Report, now: Timestamp) {
         let id = report.pull.id;
-        let key = AgentKey::of(&report.node);
+        // Most reports are of a pull and a node that are known as they are.
+        let spoke = self.pulls.get(&id).filter(|entry| *entry.node == *report.node);
+        let key = spoke.map_or_else(|| AgentKey::of(&report.node), |entry| entry.agent.clone());
         if !self.hear(&key, &report, now) {
             self.counts.refused_capacity += 1;
             return;
@@ -286,14 +295,13 @@ impl Board {
             self.counts.refused_capacity += 1;
         } else {
             self.counts.accepted += 1;
-            let before = self.take(id);
-            let is_news = before.as_ref().is_none_or(|before| {
+            let is_news = self.pulls.get(&id).is_none_or(|before| {
                 report.pull.ending.is_some() || before.pull.image != report.pull.image || before.pull.digest != report.pull.digest
             });
-            let node = report.node.name.clone();
-            self.put(before, Entry::new(report, key, now), now);
-            if is_news && (self.pods.knows(&node) || self.coarse.contains_key(&node)) {
-                self.relate(&node, now);
+            let node = report.node.clone();
+            self.put(Entry::new(report, key, now), now);
+            if is_news && (self.pods.knows(&node.name) || self.coarse.contains_key(&node.name)) {
+                self.relate(&node.name, now);
             }
         }
     }
@@ -350,28 +358,29 @@ impl Board {
     fn each_open(&mut self, key: &AgentKey, now: Timestamp, next: impl Fn(&Entry) -> Option<Standing>) {
         let open: Vec<_> = self.agents.open(key).collect();
         for id in open {
-            let Some(standing) = self.pulls.get(&id).and_then(|entry| next(entry)) else { continue };
-            if let Some(before) = self.take(id) {
-                let after = Entry { standing, ..before.clone() };
-                self.put(Some(before), after, now);
-            }
+            let Some(before) = self.pulls.get(&id) else { continue };
+            let Some(standing) = next(before) else { continue };
+            let after = Entry { standing, ..Entry::clone(before) };
+            self.put(after, now);
         }
     }
 
+    /// Words the sentences anew that may speak of time. What was worded lately, as it was reported, has its turn the next time.
     fn say_again(&mut self, now: Timestamp) {
-        for (_, id) in &self.running {
-            let Some(entry) = self.pulls.get(id) else { continue };
-            let sentence = self.sentence(entry, now);
-            if sentence != entry.sentence {
-                self.changes.push_back(Change { kind: ChangeKind::Progress, id: *id });
-                if let Some(entry) = self.pulls.get_mut(id) {
-                    entry.sentence = sentence;
-                }
+        let aged = |id: &PullId| self.pulls.get(id).is_some_and(|entry| now.since(entry.said.at) >= SAY_AGAIN / 2);
+        let aged: Vec<_> = self.running.iter().map(|(_, id)| *id).filter(aged).collect();
+        for id in aged {
+            let Some(entry) = self.pulls.get(&id) else { continue };
+            let (shown, said) = (entry.shown(), self.said(entry, now));
+            if entry.sentence(&shown, &said) != entry.sentence(&shown, &entry.said) {
+                self.changes.push_back(Change { kind: ChangeKind::Progress, id });
+                self.change(id, |entry| entry.said = said);
             }
         }
     }
 
-    fn sentence(&self, entry: &Entry, now: Timestamp) -> String {
+    /// What the sentence about a pull speaks of beside it.
+    fn said(&self, entry: &Entry, now: Timestamp) -> Said {
         let hearing = match entry.standing {
             Standing::Current if entry.known.coarse => {
                 let name = &entry.node.name;
@@ -382,12 +391,8 @@ impl Board {
             Standing::Lost { silent: true, .. } => Hearing::Silent(self.agents.silence(&entry.agent, now)),
             Standing::Lost { silent: false, .. } => Hearing::Forgotten,
         };
-        let holder = holder_id(&entry.pull).and_then(|id| self.pulls.get(&id)).map(|holder| holder.whole());
-        let holder = holder.as_deref();
-        explain::pull(
-            &entry.shown(),
-            &Scene { node: &entry.node.name, now: entry.node_time(now), hearing, holder, attempt: entry.known.relation.attempt },
-        )
+        let held = holder_of(&entry.pull).and_then(|(id, layer)| Some((self.pulls.get(&id)?, layer)));
+        Said { at: now, hearing, holder: held.map(|(holder, layer)| Box::new(holder.as_holder(layer))) }
     }
 
     fn expire(&mut self, now: Timestamp) {
@@ -398,68 +403,86 @@ impl Board {
     }
 
     fn remove(&mut self, id: PullId) {
-        if let Some(entry) = self.take(id) {
+        if let Some(entry) = self.pulls.remove(&id) {
+            self.unlink(&entry);
             self.forget_coarse(&entry);
             self.changes.push_back(Change { kind: ChangeKind::Removed, id });
         }
     }
 
-    /// Takes an entry out of the map and all that is counted about it.
-    fn take(&mut self, id: PullId) -> Option<Entry> {
-        let entry = self.pulls.remove(&id)?.unpacked();
-        self.agents.unlink(&entry);
-        self.layers -= entry.pull.layers.len();
-        match entry.ended_at() {
-            Some(at) => _ = self.ended.remove(&(at, id)),
-            None => {
-                self.running.remove(&(entry.pull.started_at, id));
-                self.count(&entry, usize::saturating_sub);
-            }
-        }
-        Some(entry)
-    }
-
-    /// Puts an entry in, merged with what was known before, and notes what that changed.
-    fn put(&mut self, before: Option<Entry>, mut after: Entry, now: Timestamp) {
+    /// Puts an entry in, merged with the one before it, and notes what that changed.
+    fn put(&mut self, mut after: Entry, now: Timestamp) {
         let id = after.pull.id;
+        let before = self.pulls.get(&id).cloned();
         if let Some(before) = &before {
             after.merge(before);
         }
-        after.sentence = self.sentence(&after, now);
-        self.agents.link(&after);
-        self.layers += after.pull.layers.len();
-        match after.ended_at() {
-            Some(at) => _ = self.ended.insert((at, id)),
-            None => {
-                self.running.insert((after.pull.started_at, id));
-                self.count(&after, usize::saturating_add);
+        after.pack(before.as_deref(), &mut self.blobs);
+        after.said = self.said(&after, now);
+        if before.as_ref().is_none_or(|before| !before.stands_like(&after)) {
+            if let Some(before) = &before {
+                self.unlink(before);
             }
+            self.link(&after);
         }
         let mut note = |kind| self.changes.push_back(Change { kind, id });
         if before.is_none() {
             note(ChangeKind::Started);
         }
-        match after.shown().ending.as_ref().map(|e| &e.outcome) {
+        match after.ending().as_ref().map(|ending| &ending.outcome) {
             Some(Outcome::Ready) => note(ChangeKind::Completed),
             Some(Outcome::Failed(_) | Outcome::Canceled | Outcome::Lost) => note(ChangeKind::Failed),
             None if before.is_some() => note(ChangeKind::Progress),
             None => {}
         }
-        let after = after.packed(before.as_ref(), &mut self.blobs);
-        self.pulls.insert(id, Box::new(after));
+        self.pulls.insert(id, Arc::new(after));
+    }
+
+    /// Changes what neither counts nor decides where an entry is found. Readers keep the one that they have.
+    fn change(&mut self, id: PullId, by: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.pulls.get_mut(&id) {
+            by(Arc::make_mut(entry));
+        }
+    }
+
+    /// Counts an entry, and notes where it is found.
+    fn link(&mut self, entry: &Entry) {
+        self.agents.link(entry);
+        self.layers += entry.layers.len();
+        match entry.ended_at() {
+            Some(at) => _ = self.ended.insert((at, entry.pull.id)),
+            None => {
+                self.running.insert((entry.pull.started_at, entry.pull.id));
+                self.count(entry, usize::saturating_add);
+            }
+        }
+    }
+
+    /// The reverse of [`Self::link`].
+    fn unlink(&mut self, entry: &Entry) {
+        self.agents.unlink(entry);
+        self.layers -= entry.layers.len();
+        match entry.ended_at() {
+            Some(at) => _ = self.ended.remove(&(at, entry.pull.id)),
+            None => {
+                self.running.remove(&(entry.pull.started_at, entry.pull.id));
+                self.count(entry, usize::saturating_sub);
+            }
+        }
     }
 
     fn count(&mut self, entry: &Entry, by: fn(usize, usize) -> usize) {
         let phase = &mut self.tally.in_phase[entry.pull.phase as usize];
         *phase = by(*phase, 1);
         self.tally.running = by(self.tally.running, 1);
-        self.tally.stalled = by(self.tally.stalled, usize::from(matches!(entry.pull.wait, Some(Wait::Stalled { .. }))));
+        self.tally.stalled = by(self.tally.stalled, usize::from(entry.is_stalled()));
     }
 }
 
-const fn holder_id(pull: &Pull) -> Option<PullId> {
+/// The pull that holds the layer for which this one waits.
+const fn holder_of(pull: &Pull) -> Option<(PullId, &Digest)> {
     match &pull.wait {
-        Some(Wait::LayerLock { holder, .. }) => Some(*holder),
+        Some(Wait::LayerLock { holder, layer, .. }) => Some((*holder, layer)),
         Some(Wait::DownloadSlot { .. } | Wait::Stalled { .. } | Wait::Retrying { .. }) | None => None,
     }
 }

@@ -4,7 +4,7 @@
 //! A pull that only the kubelet tells of is coarse: in the phase `queued`, without bytes, until an outcome. It goes when an agent tells of the
 //! same one. The agent's word counts, except where it cannot know: why a pull failed.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     Board, Change, ChangeKind,
@@ -30,7 +30,8 @@ const KUBELET_NAMESPACE: &str = "k8s.io";
 /// What the Kubernetes API adds to one pull.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
-    pub(super) relation: Relation,
+    /// Shared with the entries before and after.
+    pub(super) relation: Arc<Relation>,
     /// Whether only the kubelet tells of this pull.
     pub(super) coarse: bool,
 }
@@ -80,14 +81,9 @@ impl Board {
         for id in ids {
             let Some(entry) = self.pulls.get(&id) else { continue };
             let relation = self.relation(entry);
-            if relation != entry.known.relation {
-                if let Some(entry) = self.pulls.get_mut(&id) {
-                    entry.known.relation = relation;
-                }
-                let sentence = self.pulls.get(&id).map(|entry| self.sentence(entry, now));
-                if let (Some(entry), Some(sentence)) = (self.pulls.get_mut(&id), sentence) {
-                    entry.sentence = sentence;
-                }
+            if relation != *entry.known.relation {
+                let said = self.said(entry, now);
+                self.change(id, |entry| (entry.known.relation, entry.said) = (Arc::new(relation), said));
                 self.changes.push_back(Change { kind: ChangeKind::Progress, id });
             }
         }
@@ -205,14 +201,14 @@ impl Board {
 
     fn put_coarse(&mut self, node: &NodeName, pull: Pull, now: Timestamp) {
         self.coarse.entry(node.clone()).or_default().insert(pull.id);
-        let before = self.take(pull.id);
-        let kubelet = self.kubelet(node);
+        let before = self.pulls.get(&pull.id);
+        let kubelet = Arc::new(self.kubelet(node));
         let agent = AgentKey::of(&kubelet);
         let mut entry = Entry::new(Report { node: kubelet, pull }, agent, now);
         entry.known = before.as_ref().map(|before| before.known.clone()).unwrap_or_default();
         entry.known.coarse = true;
-        entry.known.relation = self.relation(&entry);
-        self.put(before, entry, now);
+        entry.known.relation = Arc::new(self.relation(&entry));
+        self.put(entry, now);
     }
 
     /// A kubelet as the speaker for its coarse pulls; its uid is none that an agent has.

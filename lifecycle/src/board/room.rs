@@ -35,12 +35,14 @@ impl Board {
 
     /// Whether so much more of this agent may be taken in, at the price of forgetting ended pulls where a bound is reached.
     pub(super) fn make_room(&mut self, key: &AgentKey, room: Room) -> bool {
+        if room.pulls == 0 && room.layers == 0 {
+            return true;
+        }
         loop {
             let of_node = self.agents.pulls(key) + room.pulls > self.limits.pulls_per_node
                 || self.agents.layers(key) + room.layers > self.limits.layers_per_node;
             let of_all = self.pulls.len() + room.pulls > self.limits.pulls || self.layers + room.layers > self.limits.layers;
-            let grows = room.pulls > 0 || room.layers > 0;
-            if !grows || !(of_node || of_all) {
+            if !of_node && !of_all {
                 return true;
             }
             let victim = if of_node { self.agents.oldest_ended(key) } else { self.spare(key) };

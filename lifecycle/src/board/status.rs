@@ -13,6 +13,7 @@ use super::{
     story::Past,
 };
 use crate::{
+    explain::Holder,
     image::{Digest, ImageRef},
     pull::{Eta, Layer, LayerState, Node, NodeReport, Outcome, Phase, Pull, PullId, Size, TimingSource, Wait},
     time::Timestamp,
@@ -300,7 +301,7 @@ impl PullStatus {
         self.outcome.is_none()
     }
 
-    pub(super) fn of(entry: &Entry, holder: Option<&Pull>) -> Self {
+    pub(super) fn of(entry: &Entry) -> Self {
         let pull = entry.shown();
         let outcome = pull.ending.as_ref().map(|e| &e.outcome);
         let failure = outcome.and_then(|o| match o {
@@ -319,8 +320,8 @@ impl PullStatus {
             registry: pull.image.as_ref().map(|image| image.registry().to_owned()),
             phase: pull.phase,
             outcome: outcome.map(Outcome::as_str),
-            wait: pull.wait.as_ref().map(|wait| WaitStatus::of(wait, holder)),
-            summary: entry.sentence.clone(),
+            wait: pull.wait.as_ref().map(|wait| WaitStatus::of(wait, entry.said.holder.as_deref())),
+            summary: entry.sentence(&pull, &entry.said),
             total_bytes: bound(pull.to_fetch()),
             total_known: pull.total_known,
             downloaded_bytes: pull.fetched_bytes(),
@@ -385,7 +386,7 @@ impl WaitStatus {
         Self::of(wait, None)
     }
 
-    fn of(wait: &Wait, holder: Option<&Pull>) -> Self {
+    fn of(wait: &Wait, holder: Option<&Holder>) -> Self {
         let (pull_id, layer) = match wait {
             Wait::LayerLock { holder, layer, .. } => (Some(*holder), Some(layer.clone())),
             Wait::DownloadSlot { .. } | Wait::Stalled { .. } | Wait::Retrying { .. } => (None, None),

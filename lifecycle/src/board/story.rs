@@ -311,13 +311,13 @@ mod tests {
     /// A try that began and ended so.
     fn tried(image: &str, began: u64, ended: Option<(u64, &'static str)>) -> PullStatus {
         let report = crate::pull::Report {
-            node: crate::pull::Node {
+            node: std::sync::Arc::new(crate::pull::Node {
                 name: "node-1".parse().unwrap(),
                 uid: "u".into(),
                 cluster: String::new(),
                 runtime_name: String::new(),
                 runtime_version: String::new(),
-            },
+            }),
             pull: crate::pull::Pull {
                 id: PullId::derive("u", "k8s.io", image, at(began)),
                 sequence: 1,

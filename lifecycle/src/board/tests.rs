@@ -56,7 +56,7 @@ fn report_on(name: &str, lease: &str, sequence: u64, fetched: u64) -> Report {
         host: Host::default(),
         layers: vec![layer(1000, fetched)],
     };
-    Report { node, pull }
+    Report { node: node.into(), pull }
 }
 
 fn report(sequence: u64, fetched: u64) -> Report {
@@ -171,7 +171,7 @@ fn a_pull_of_one_node_is_not_changed_by_another() {
     let mut board = Board::default();
     tell(&mut board, report(5, 700), 5);
     let Report { pull, .. } = report(6, 900);
-    assert_eq!(tell(&mut board, Report { node: node("another"), pull }, 6), []);
+    assert_eq!(tell(&mut board, Report { node: node("another").into(), pull }, 6), []);
     assert_eq!((the_only(&board).downloaded_bytes, board.counts().refused_foreign), (700, 1));
 }
 

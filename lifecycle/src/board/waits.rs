@@ -43,7 +43,7 @@ impl Board {
 
     /// The node of a pull as whoever tells of it says, and whether that is an agent.
     pub fn teller(&self, id: PullId) -> Option<(&Node, bool)> {
-        self.pulls.get(&id).map(|entry| (&entry.node, !entry.known.coarse))
+        self.pulls.get(&id).map(|entry| (&*entry.node, !entry.known.coarse))
     }
 
     /// Takes over what the pods say is over now.

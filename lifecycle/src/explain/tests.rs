@@ -53,7 +53,7 @@ fn ended(mut pull: Pull, outcome: Outcome, after: u64) -> Pull {
     pull
 }
 
-fn say(pull: &Pull, now: u64, hearing: Hearing, holder: Option<&Pull>) -> String {
+fn say(pull: &Pull, now: u64, hearing: Hearing, holder: Option<&Holder>) -> String {
     let node = "node-7".parse().unwrap();
     super::pull(pull, &Scene { node: &node, now: at(now), hearing, holder, attempt: None })
 }
@@ -103,14 +103,19 @@ fn a_download_of_unknown_size_says_so() {
 
 #[test]
 fn a_wait_for_a_layer_names_the_pull_that_holds_it() {
-    let holder = pull_of("team/base:7", Phase::Unpacking, vec![layer(MIB, MIB, LayerState::Unpacking)]);
-    let digest = holder.layers[0].digest.clone();
+    let other = pull_of("team/base:7", Phase::Unpacking, vec![layer(MIB, MIB, LayerState::Unpacking)]);
+    let digest = other.layers[0].digest.clone();
+    let holder = Holder { id: other.id, image: other.image, is_unpacking: true };
     let mut pull = pull_of("team/app:1", Phase::Downloading, vec![layer(MIB, 0, LayerState::Queued)]);
     pull.wait = Some(Wait::LayerLock { since: at(2), holder: holder.id, layer: digest.clone() });
     let short = digest.short();
     assert_eq!(
         say(&pull, 9, Hearing::Clear, Some(&holder)),
         format!("Waiting for layer {short}, which the pull of team/base:7 is unpacking on this node.")
+    );
+    assert_eq!(
+        say(&pull, 9, Hearing::Clear, Some(&Holder { is_unpacking: false, ..holder })),
+        format!("Waiting for layer {short}, which the pull of team/base:7 is downloading on this node.")
     );
     assert_eq!(plain(&pull, 9), format!("Waiting for layer {short}, which another pull is bringing to this node."));
 }
@@ -229,8 +234,9 @@ fn numbers_are_written_as_people_read_them() {
 fn no_sentence_is_longer_than_promised_however_long_the_names_are() {
     let long = format!("{}.example.com:5000/{}/x:{}", "r".repeat(60), "p".repeat(200), "t".repeat(128));
     let node = "n".repeat(253).parse().unwrap();
-    let holder = pull_of(&long, Phase::Unpacking, vec![layer(GIB, 1, LayerState::Unpacking)]);
-    let lock = Wait::LayerLock { since: at(0), holder: holder.id, layer: holder.layers[0].digest.clone() };
+    let other = pull_of(&long, Phase::Unpacking, vec![layer(GIB, 1, LayerState::Unpacking)]);
+    let lock = Wait::LayerLock { since: at(0), holder: other.id, layer: other.layers[0].digest.clone() };
+    let holder = Holder { id: other.id, image: other.image, is_unpacking: true };
     let waits = [
         None,
         Some(Wait::DownloadSlot { since: at(0) }),

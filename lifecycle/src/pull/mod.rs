@@ -11,7 +11,7 @@ mod layer;
 mod node;
 mod state;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 #[expect(clippy::module_name_repetitions, reason = "an id alone would say nothing where it is used")]
 pub use self::id::{ParsePullIdError, PullId, SpanId};
@@ -192,8 +192,8 @@ impl CacheUse {
 /// What an agent says about one pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Where the pull runs.
-    pub node: Node,
+    /// Where the pull runs; shared by all reports of one request.
+    pub node: Arc<Node>,
     /// Its whole present state.
     pub pull: Pull,
 }

@@ -11,15 +11,11 @@ use opentelemetry_proto::tonic::{
 use prost::Message;
 
 use super::{
-    Event, Said,
+    Event,
     encode::pull_record,
-    report::{Record, said},
+    report::{Record, pull},
 };
-use crate::{
-    image::hex,
-    names,
-    pull::{Node, Pull},
-};
+use crate::{image::hex, names, pull::Pull};
 
 /// What stands before a digest that becomes bytes.
 const SHA256: &str = "sha256:";
@@ -59,7 +55,7 @@ pub fn shrink(pull: &Pull) -> Box<[u8]> {
 }
 
 /// What [`shrink`] was given; `None` for bytes that are not from there.
-pub fn restore(node: &Node, bytes: &[u8]) -> Option<Pull> {
+pub fn restore(bytes: &[u8]) -> Option<Pull> {
     let mut reader = Reader { rest: bytes, words: USUAL.to_vec(), list: Vec::new(), last: 0 };
     let mut record = LogRecord { event_name: names::EVENT_FINISHED.to_owned(), ..LogRecord::default() };
     record.trace_id = reader.bytes()?.to_vec();
@@ -67,10 +63,7 @@ pub fn restore(node: &Node, bytes: &[u8]) -> Option<Pull> {
     while !reader.rest.is_empty() {
         record.attributes.push(KeyValue { key: reader.text()?, value: Some(reader.value()?), key_strindex: 0 });
     }
-    match said(&Record::read(&record.encode_to_vec()).ok()?, node).ok()? {
-        Said::Pull(report) => Some(report.pull),
-        Said::Node(_) => None,
-    }
+    pull(&Record::read(&record.encode_to_vec()).ok()?).ok()
 }
 
 /// How a value is written, or each of a list.
@@ -328,15 +321,8 @@ mod tests {
 
     #[test]
     fn bytes_from_elsewhere_are_no_pull() {
-        let node = Node {
-            name: "n".parse().unwrap(),
-            uid: String::new(),
-            cluster: String::new(),
-            runtime_name: String::new(),
-            runtime_version: String::new(),
-        };
         for bytes in [&b""[..], b"\x10", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"<html>"] {
-            assert_eq!(restore(&node, bytes), None, "{bytes:?}");
+            assert_eq!(restore(bytes), None, "{bytes:?}");
         }
     }
 }

@@ -4,6 +4,8 @@
 //! comparisons. Spans of anyone are checked for what every store demands of them: ids of the right length, an end not before the start.
 //! What is inside a record of ours is the business of [`super::report`].
 
+use std::sync::Arc;
+
 use super::{
     DecodeError, MAX_REPORTS, Reason, Rejected, Signal,
     json::transcode_json,
@@ -88,7 +90,7 @@ fn logs(request: &[u8], decoded: &mut Decoded) -> Result<(), Malformed> {
 fn own_record(
     record: &[u8],
     resource_logs: &[u8],
-    node: &mut Option<Result<Node, Refusal>>,
+    node: &mut Option<Result<Arc<Node>, Refusal>>,
     decoded: &mut Decoded,
 ) -> Result<(), Refusal> {
     let record = Record::read(record)?;
@@ -100,7 +102,7 @@ fn own_record(
     }
     let node = node.get_or_insert_with(|| {
         let resource = optional(resource_logs, 1).map_err(|_| Refusal::new(Reason::Malformed, "the resource"))?;
-        node_of(resource.unwrap_or_default())
+        node_of(resource.unwrap_or_default()).map(Arc::new)
     });
     let node = node.as_ref().map_err(|refusal| *refusal)?;
     decoded.reports.push(said(&record, node)?);

@@ -60,13 +60,12 @@ impl<'a> Record<'a> {
 }
 
 /// Reads a record that [is a report](Record::is_report).
-pub(super) fn said(record: &Record<'_>, node: &Node) -> Result<Said, Refusal> {
-    let observed_at = time("the time of a log record", record.nanos)?;
+pub(super) fn said(record: &Record<'_>, node: &Arc<Node>) -> Result<Said, Refusal> {
     let attributes = &record.attributes;
     if record.is_node() {
         return Ok(Said::Node(NodeReport {
-            node: node.clone(),
-            observed_at,
+            node: Node::clone(node),
+            observed_at: time("the time of a log record", record.nanos)?,
             agent_version: attributes.text(names::AGENT_VERSION, MAX_TEXT)?.unwrap_or_default().to_owned(),
             runtime_reachable: required(names::AGENT_REACHABLE, attributes.boolean(names::AGENT_REACHABLE)?)?,
             active_pulls: required(names::AGENT_ACTIVE, attributes.int(names::AGENT_ACTIVE)?)?,
@@ -75,8 +74,14 @@ pub(super) fn said(record: &Record<'_>, node: &Node) -> Result<Said, Refusal> {
             dropped_outcomes: attributes.int(names::AGENT_DROPPED_OUTCOMES)?.unwrap_or(0),
         }));
     }
+    Ok(Said::Pull(Report { node: node.clone(), pull: pull(record)? }))
+}
+
+/// Reads the pull of a record that tells of one.
+pub(super) fn pull(record: &Record<'_>) -> Result<Pull, Refusal> {
+    let observed_at = time("the time of a log record", record.nanos)?;
     let id = PullId::from_bytes(record.trace_id).ok_or(Refusal::new(Reason::BadId, "the trace id of a log record"))?;
-    Ok(Said::Pull(Report { node: node.clone(), pull: pull(id, observed_at, attributes)? }))
+    state(id, observed_at, &record.attributes)
 }
 
 /// The node that a `Resource` (attributes = 1) speaks for.
@@ -96,7 +101,7 @@ pub(super) fn node_of(resource: &[u8]) -> Result<Node, Refusal> {
     })
 }
 
-fn pull(id: PullId, observed_at: Timestamp, attributes: &Attributes<'_>) -> Result<Pull, Refusal> {
+fn state(id: PullId, observed_at: Timestamp, attributes: &Attributes<'_>) -> Result<Pull, Refusal> {
     let text = |name| attributes.text(name, MAX_TEXT).map(|text| text.map(str::to_owned));
     Ok(Pull {
         id,

@@ -2,7 +2,7 @@
 
 use lifecycle::{
     image::Digest,
-    pull::{Ending, Host, Interval, Layer, LayerState, Outcome as End, Phase, TimingSource},
+    pull::{Ending, Host, Interval, Layer, LayerState, Node, Outcome as End, Phase, TimingSource},
     time::Timestamp,
 };
 
@@ -64,7 +64,7 @@ fn logs() -> Waiting {
 }
 
 fn take(waiting: &mut Waiting, lane: usize) -> Batch {
-    waiting.take(lane, &node()).expect("a batch")
+    waiting.take(lane).expect("a batch")
 }
 
 fn sequences(batch: &Batch) -> Vec<(Event, u64)> {
@@ -78,7 +78,7 @@ fn all(batch: &Batch) -> Settled {
 /// Takes and settles everything; how many items each batch had.
 fn drain(waiting: &mut Waiting, lane: usize) -> Vec<usize> {
     let mut sizes = Vec::new();
-    while let Some(batch) = waiting.take(lane, &node()) {
+    while let Some(batch) = waiting.take(lane) {
         sizes.push(batch.items.len());
         let settled = all(&batch);
         waiting.settle(lane, batch, &settled);
@@ -206,7 +206,7 @@ fn a_thousand_outcomes_of_ten_layers_wait_in_less_than_a_megabyte() {
     let rows = waiting.outcomes.capacity() * size_of::<Outcome>();
     assert!((600_000..1_000_000).contains(&(held + rows)), "{held} and {rows} bytes");
     let mut heard = Vec::new();
-    while let Some(batch) = waiting.take(0, &node()) {
+    while let Some(batch) = waiting.take(0) {
         heard.extend(batch.items.iter().map(|item| Pull::clone(&item.pull)));
         let settled = all(&batch);
         waiting.settle(0, batch, &settled);

@@ -38,6 +38,12 @@ pub(super) fn start(mut view: View, places: Places) -> watch::Receiver<Beat> {
             if view.after(before.revision).await.is_none() {
                 return;
             }
+            if places.taken() == 0 {
+                // Nobody is told of anything, so nothing old is held.
+                let now = view.now();
+                beats.send_replace(Beat { before: now.clone(), now });
+                continue;
+            }
             let mut urgent = view.clone();
             tokio::select! {
                 () = sleep_until(at + BEAT) => {}

@@ -40,17 +40,17 @@ impl Dense {
             layers_done,
             total_bytes,
             ..
-        } = &row.status;
+        } = row.status();
         let eta = (eta_seconds, eta_low_seconds, eta_high_seconds);
         let head = (row.number, downloaded_bytes, bytes_per_sec, eta.0, eta.1, eta.2, layers_done);
         let text = &mut self.numbers;
         serde_json::to_writer(&mut *text, &head)?;
-        let total = total_bytes.filter(|_| !row.status.total_known);
+        let total = total_bytes.filter(|_| !row.status().total_known);
         if total.is_some() || self.summary {
             extend(text, &total)?;
         }
         if self.summary {
-            extend(text, &row.status.summary)?;
+            extend(text, &row.status().summary)?;
         }
         text.push(b',');
         Ok(())
@@ -58,7 +58,7 @@ impl Dense {
 
     fn tell_layers(&mut self, row: &Row) -> Result<(), serde_json::Error> {
         let from = self.from.revision;
-        let layers = row.status.layers.iter().flatten().zip(&row.layers).enumerate();
+        let layers = row.status().layers.iter().flatten().zip(&row.layers).enumerate();
         let mut changed = layers.filter(|(_, (_, marks))| marks.changed > from).peekable();
         if changed.peek().is_none() {
             return Ok(());

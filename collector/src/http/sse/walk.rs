@@ -141,7 +141,7 @@ impl Walk<'_> {
     fn step(&self, step: &Step, tell: &mut dyn Tell) -> Result<(), serde_json::Error> {
         let newcomer = self.at.sync_at.is_some();
         match step {
-            Step::Row(row) if newcomer => match self.filter.matches(&row.status) {
+            Step::Row(row) if newcomer => match self.filter.matches(row) {
                 true => tell.present(row),
                 false => Ok(()),
             },
@@ -151,10 +151,10 @@ impl Walk<'_> {
                 Some(_) | None => Ok(()),
             },
             Step::Row(row) if self.is_told(row) => tell.changed(row),
-            Step::Row(row) if self.may_have(row) => tell.gone(row.status.id),
+            Step::Row(row) if self.may_have(row) => tell.gone(row.view.id()),
             Step::Row(_) => Ok(()),
             Step::Removed(id)
-                if self.before.is_none_or(|before| before.row(*id).is_some_and(|row| self.filter.is_about(&row.status))) =>
+                if self.before.is_none_or(|before| before.row(*id).is_some_and(|row| self.filter.is_about(row))) =>
             {
                 tell.gone(*id)
             }
@@ -164,18 +164,16 @@ impl Walk<'_> {
 
     /// Whether the reader is told of this pull as it is now. That it ended is told to whoever it was about.
     fn is_told(&self, row: &Row) -> bool {
-        self.filter.matches(&row.status) || row.ended_after(self.at.complete) && self.filter.is_about(&row.status)
+        self.filter.matches(row) || row.ended_after(self.at.complete) && self.filter.is_about(row)
     }
 
     /// Whether the reader may have a pull of which it is not told now. For one who walks from beat to beat this is certain; others hear it
     /// of a few pulls too many.
     fn may_have(&self, row: &Row) -> bool {
         let changed_sides = row.shaped > self.at.complete || self.filter.looks_at_words();
-        let was_told = |was: &Row| {
-            self.filter.matches(&was.status) || self.filter.is_about(&was.status) && !self.filter.is_about(&row.status)
-        };
+        let was_told = |was: &Row| self.filter.matches(was) || self.filter.is_about(was) && !self.filter.is_about(row);
         changed_sides
-            && self.filter.is_of_node(&row.status)
-            && self.before.is_none_or(|before| before.row(row.status.id).is_some_and(|was| was_told(was)))
+            && self.filter.is_of_node(row)
+            && self.before.is_none_or(|before| before.row(row.view.id()).is_some_and(|was| was_told(was)))
     }
 }

@@ -60,7 +60,7 @@ async fn every_container_that_waited_adds_one_span_to_the_trace_and_it_is_counte
     let body = receive(&listener).await;
     let mut json = wire::to_json(Signal::Traces, &body).unwrap();
     let spans = json["resourceSpans"][0]["scopeSpans"][0]["spans"].take();
-    let id = keeper.view().now().newest(None).next().unwrap().status.id.to_string();
+    let id = keeper.view().now().newest(None).next().unwrap().view.id().to_string();
     assert_eq!(
         (spans.as_array().unwrap().len(), &spans[0]["traceId"], &spans[0]["name"]),
         (1, &json!(id), &json!(names::SPAN_WAIT_IMAGE))

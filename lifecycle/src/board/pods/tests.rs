@@ -83,7 +83,7 @@ fn pull(image: &str, second: u64, ending: Option<(u64, Outcome)>) -> Input {
         host: Host::default(),
         layers: Vec::new(),
     };
-    Input::Pull(Box::new(Report { node: node(), pull }))
+    Input::Pull(Box::new(Report { node: node().into(), pull }))
 }
 
 fn heartbeat(second: u64) -> Input {

@@ -171,14 +171,14 @@ impl Client {
 
     /// Compares what it has with what there is. `wanted` says of a pull as the client has it whether it was asked for.
     pub(super) fn agrees(&self, now: &Snapshot, class: &Class, query: &str, wanted: fn(&str) -> bool) {
-        let there: Vec<_> = now.newest(None).filter(|row| class.filter.matches(&row.status)).collect();
+        let there: Vec<_> = now.newest(None).filter(|row| class.filter.matches(row)).collect();
         let (layers, frames, summary) = match class.dialect {
             Dialect::Events { layers } => (layers, false, true),
             Dialect::Frames { layers, summary } => (layers, true, summary || class.filter.looks_at_words()),
         };
         let of_frames: BTreeMap<_, _> = self.frames.values().map(|pull| (id_of(pull).to_owned(), pull)).collect();
         for row in &there {
-            let (id, json) = (row.status.id.to_string(), row.json(layers).unwrap().get());
+            let (id, json) = (row.view.id().to_string(), row.json(layers).unwrap().get());
             match frames {
                 false => assert_eq!(self.pulls.get(&id).map(String::as_str), Some(json), "{query}: {id}"),
                 true => {
@@ -187,7 +187,7 @@ impl Client {
                 }
             }
         }
-        let ids: BTreeSet<_> = there.iter().map(|row| row.status.id.to_string()).collect();
+        let ids: BTreeSet<_> = there.iter().map(|row| row.view.id().to_string()).collect();
         let of_frames = of_frames.iter().map(|(id, pull)| (id.clone(), pull.to_string()));
         for (id, pull) in self.pulls.clone().into_iter().chain(of_frames).filter(|(_, pull)| wanted(pull)) {
             assert!(ids.contains(&id), "{query}: has a pull that should be gone: {pull}");

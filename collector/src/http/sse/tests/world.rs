@@ -122,8 +122,8 @@ impl World {
     /// As the keeper does.
     fn publish(&mut self) {
         while let Some(change) = self.board.poll() {
-            match self.board.status(change.id) {
-                Some(status) => self.snapshot.put(status, self.now),
+            match self.board.view(change.id) {
+                Some(view) => self.snapshot.put(view, self.now),
                 None => {
                     self.removed += 1;
                     self.snapshot.remove(change.id);
@@ -158,11 +158,11 @@ impl World {
             94..96 => Outcome::Ready,
             96..98 => Outcome::Canceled,
             98 => Outcome::Failed(Failure { class: ErrorClass::Tls, message: "certificate has expired".into() }),
-            _ => return Report { node: node.clone(), pull: pull.clone() },
+            _ => return Report { node: node.clone().into(), pull: pull.clone() },
         };
         let (node, mut pull) = self.pulls.swap_remove(any);
         pull.ending = Some(Ending { outcome, at: self.now, source: TimingSource::Event });
-        Report { node, pull }
+        Report { node: node.into(), pull }
     }
 }
 
