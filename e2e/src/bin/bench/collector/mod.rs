@@ -6,7 +6,7 @@ pub(crate) mod baseline;
 mod body;
 mod load;
 mod memory;
-mod swarm;
+mod readers;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,7 +22,6 @@ use tempfile::TempDir;
 
 use self::body::{Node, Told};
 use self::load::{Sent, Target, What, Wire};
-use self::swarm::Swarm;
 use crate::usage::{Memory, Usage};
 use crate::{mb, say, write};
 
@@ -89,7 +88,7 @@ impl Line {
 pub(crate) fn run(seconds: u64, only: Option<&str>, results: &Path) -> ExitCode {
     type Part = (&'static str, fn(u64) -> Vec<Line>);
     let parts: [Part; 6] =
-        [("rate", rate), ("t1", t1), ("t2", t2), ("t3", t3), ("readers", readers), ("memory", memory::measure)];
+        [("rate", rate), ("t1", t1), ("t2", t2), ("t3", t3), ("readers", readers::measure), ("memory", memory::measure)];
     let mut lines = Vec::new();
     for (name, measure) in parts.into_iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
         say(format!("\n{name}"));
@@ -210,59 +209,6 @@ fn t3(seconds: u64) -> Vec<Line> {
     cluster(T3, seconds, aims)
 }
 
-/// B7: readers of the event stream while T2 reports.
-fn readers(seconds: u64) -> Vec<Line> {
-    let nodes = nodes(T2);
-    let mut lines = Vec::new();
-    for readers in [100, 1000] {
-        let subject = quiet();
-        let address = format!("127.0.0.1:{}", subject.http_port());
-        let told = Followed::of(
-            subject.pid(),
-            &of_collector(&subject, Wire::Grpc),
-            (&address, "/api/v1/events"),
-            &nodes,
-            readers,
-            seconds,
-        );
-        let aims = if readers == 1000 { (50.0, 20.0) } else { (50.0, 10.0) };
-        lines.push(Line::most(
-            format!("T2 and {readers} readers of /api/v1/events: CPU"),
-            "% of a core",
-            told.cores * 100.0,
-            aims.0,
-            aims.1,
-        ));
-        lines.push(Line::plain(format!("T2 and {readers} readers: each reader"), "kB/s", told.bytes / 1e3));
-        lines.push(Line::plain(format!("T2 and {readers} readers: each connection"), "kB RSS", told.each_connection / 1e3));
-    }
-    let baseline = Baseline::start();
-    let target = baseline.target();
-    let told = Followed::of(baseline.process.pid(), &target, (&target.address, "/events"), &nodes, 100, seconds);
-    lines.push(Line::plain("T2 and 100 readers of the plain baseline: CPU", "% of a core", told.cores * 100.0));
-    lines.push(Line::plain("T2 and 100 readers of the plain baseline: each reader", "kB/s", told.bytes / 1e3));
-    lines
-}
-
-/// What a stretch with readers came to.
-struct Followed {
-    cores: f64,
-    bytes: f64,
-    each_connection: f64,
-}
-
-impl Followed {
-    fn of(pid: u32, target: &Target, (address, path): (&str, &str), nodes: &[Node], readers: usize, seconds: u64) -> Self {
-        let before = Memory::read(pid);
-        let swarm = Swarm::connect(address, path, readers);
-        clock::pause(Duration::from_secs(1));
-        let connected = Memory::read(pid);
-        let observed = Observed::with(pid, target, nodes, seconds, || swarm.bytes());
-        let each_connection = (connected.rss.saturating_sub(before.rss)) as f64 / readers as f64;
-        Self { cores: observed.cores, bytes: observed.counted / readers as f64, each_connection }
-    }
-}
-
 /// What a stretch of a cluster's reports came to.
 struct Observed {
     /// Microseconds of CPU for each report.
@@ -274,6 +220,8 @@ struct Observed {
     refused: f64,
     /// What `count` grew by, per second.
     counted: f64,
+    /// Milliseconds to the answer, which 99 of 100 reports did not exceed.
+    answered: f64,
 }
 
 impl Observed {
@@ -303,13 +251,14 @@ impl Observed {
         clock::pause(Duration::from_secs(seconds - 1));
         let (after, more, count) = look();
         let rss = mb(Memory::read(pid).rss);
-        let sent: Sent = sending.join().expect("senders do not panic");
+        let mut sent: Sent = sending.join().expect("senders do not panic");
         let (cpu, took) = after.since_raw(before);
         Self {
             each: cpu.as_secs_f64() * 1e6 / (more - reports).max(1) as f64,
             cores: cpu.as_secs_f64() / took.as_secs_f64(),
             rss,
             refused: sent.refused as f64,
+            answered: sent.percentile(99).as_secs_f64() * 1e3,
             counted: (count - counted) as f64 / took.as_secs_f64(),
         }
     }
@@ -326,12 +275,16 @@ impl Baseline {
     fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("pt-baseline-").tempdir().expect("the temporary folder is writable");
         let address = free_address();
-        let port = address.rsplit(':').next().unwrap_or_default();
+        let port = address.rsplit(':').next().unwrap_or_default().to_owned();
         let program = std::env::current_exe().expect("this program is a file");
         let mut process =
-            Process::spawn("baseline", folder.path(), &program, &["--results", ".", "baseline", "--port", port], &[]);
+            Process::spawn("baseline", folder.path(), &program, &["--results", ".", "baseline", "--port", &port], &[]);
         process.ready(Duration::from_secs(10), || std::net::TcpStream::connect(&address).is_ok());
         Self { process, address, _folder: folder }
+    }
+
+    fn port(&self) -> u16 {
+        self.address.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_default()
     }
 
     fn target(&self) -> Target {
