@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write as _},
+    num::NonZero,
     pin::pin,
     process::ExitCode,
 };
@@ -22,8 +23,17 @@ const WRONG_CONFIG: u8 = 64;
 /// Exit code of an end that was asked for twice, before everything was finished.
 const CUT_OFF: u8 = 130;
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+/// Threads that take reports and tell streams, beside those that write large answers. A cluster of thousands of nodes keeps less than one busy;
+/// on a machine with many cores more of them would wake each other and hold memory, each of its own.
+const MAX_WORKERS: usize = 4;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores.min(MAX_WORKERS)).enable_all().build()?;
+    runtime.block_on(run())
+}
+
+async fn run() -> anyhow::Result<ExitCode> {
     let config = match Config::read(std::env::args_os()) {
         Ok(config) => config,
         Err(ConfigError::Asked(text)) => {
