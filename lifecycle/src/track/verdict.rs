@@ -53,7 +53,7 @@ pub(super) struct Remains {
     pub(super) full_but_uncommitted: bool,
     /// At least one byte of one layer came.
     pub(super) any_byte: bool,
-    /// It waited for another pull, or for a download slot.
+    /// It waited for another pull, or for a download slot for longer than a refusal takes.
     pub(super) held_up: bool,
     /// How long no byte had come.
     pub(super) silence: Duration,

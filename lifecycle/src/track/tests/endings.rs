@@ -1,7 +1,7 @@
 //! How pulls end when answers come late, in another order or not at all, and when several pulls could have done the same thing.
 
 use super::*;
-use crate::pull::PullId;
+use crate::pull::{PullId, Wait};
 
 pub(super) fn named(id: &str, created_at: Timestamp, resources: Vec<Resource>) -> Lease {
     Lease { id: id.into(), created_at, resources }
@@ -462,4 +462,31 @@ fn a_client_that_records_the_image_before_it_unpacks_it_is_ready_when_all_is_unp
     assert!(is_ready(&recorded_before_it_was_unpacked(&["d0", "d1"])));
     let half = recorded_before_it_was_unpacked(&["d0"]);
     assert_eq!(half.outcome().map(Outcome::as_str), Some("failed"), "{:?}", half.last());
+}
+
+/// How a pull ends of which no byte came for so long, while another one moves.
+fn ended_without_a_byte(seconds: u64) -> Outcome {
+    let mut play = Play::new();
+    let begin = play.now;
+    let moving = |play: &Play| ingest("other", play.now.since(begin).as_millis() as u64, play.now);
+    let leases = || vec![named("other", begin, vec![downloading("other")]), named("one", begin, vec![downloading("base")])];
+    for _ in 0..seconds * 2 {
+        play.wait(500);
+        play.survey(leases(), vec![moving(&play), ingest("base", 0, begin)]);
+    }
+    let id = play.told.iter().find(|pull| pull.layers.iter().any(|layer| layer.digest == blob("base"))).unwrap().id;
+    assert!(play.told.iter().any(|pull| pull.id == id && matches!(pull.wait, Some(Wait::DownloadSlot { .. }))));
+    for _ in 0..8 {
+        play.wait(500);
+        play.survey(vec![named("other", begin, vec![downloading("other")])], vec![moving(&play)]);
+        play.answer(answers(begin));
+    }
+    let ended = play.told.iter().rev().find(|pull| pull.id == id).and_then(|pull| pull.ending.clone());
+    ended.expect("it is over").outcome
+}
+
+#[test]
+fn a_refusal_that_takes_its_time_while_others_move_is_no_wait_for_a_slot() {
+    assert!(matches!(ended_without_a_byte(3), Outcome::Failed(_)), "{:?}", ended_without_a_byte(3));
+    assert_eq!(ended_without_a_byte(15), Outcome::Canceled);
 }

@@ -21,6 +21,8 @@ const EMPTY_GRACE: Duration = Duration::from_secs(2);
 /// A pull that gave up a layer, or whose download another pull goes on with, is over when nothing of it moves for this long, though its
 /// lease stays: Docker keeps the lease of what was canceled for hours (`moby` daemon/containerd/image_pull.go).
 const ABANDONED_AFTER: Duration = Duration::from_secs(3);
+/// A registry that refuses has done so within this time, though the node is busy; who has no byte later than that lacks a download slot.
+const REFUSED_WITHIN: Duration = Duration::from_secs(10);
 /// How long events may lag behind the survey that missed the lease.
 const ENDING_GRACE: Duration = Duration::from_millis(150);
 
@@ -204,15 +206,20 @@ impl Watched {
         if self.is_live() && given_up && now.since(last) >= ABANDONED_AFTER {
             self.vanish(last, now, false);
         }
-        if self.is_live() && !self.is_held_up() && now.since(last) >= ORPHANED_AFTER {
+        if self.is_live() && !self.is_held_up(now) && now.since(last) >= ORPHANED_AFTER {
             self.end(Outcome::Canceled, now);
             self.stage = Stage::Ended { at: now };
         }
     }
 
-    fn is_held_up(&self) -> bool {
-        let told = self.told.as_ref().and_then(|(told, _)| told.wait.as_ref());
-        matches!(told, Some(Wait::LayerLock { .. } | Wait::DownloadSlot { .. }))
+    /// Whether it waited for another pull. That it lacks a download slot is concluded from others that move while it does not, and so does one
+    /// that a registry is about to refuse.
+    fn is_held_up(&self, now: Timestamp) -> bool {
+        match self.told.as_ref().and_then(|(told, _)| told.wait.as_ref()) {
+            Some(Wait::LayerLock { .. }) => true,
+            Some(Wait::DownloadSlot { since }) => now.since(*since) >= REFUSED_WITHIN,
+            Some(Wait::Stalled { .. } | Wait::Retrying { .. }) | None => false,
+        }
     }
 
     pub(super) fn remains(&self, since: Timestamp, runtime_restarted: bool) -> Remains {
@@ -227,7 +234,7 @@ impl Watched {
             all_complete: fetching().all(|l| l.complete) && self.layers.iter().any(|l| !l.unpacked),
             full_but_uncommitted: fetching().any(|l| !l.complete && l.planned.size > 0 && l.offset >= l.planned.size),
             any_byte: fetching().any(|l| l.complete || l.has_moved()),
-            held_up: self.is_held_up(),
+            held_up: self.is_held_up(since),
             silence: self.meter.silence_before(since).unwrap_or_else(|| since.since(last)),
         }
     }
