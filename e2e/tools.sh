@@ -6,7 +6,7 @@
 #   folder   $PULLTRACE_TOOLS, default $HOME/.cache/pulltrace-tools; nothing outside it is changed, except that apt-get installs
 #            the library runc needs when it is missing
 #   layout   containerd-VERSION/bin/{containerd,ctr,...} for 1.6, 1.7, 2.1, 2.4;
-#            bin/{runc,docker-registry,otelcol,telemetrygen,prometheus,promtool}
+#            bin/{runc,docker-registry,otelcol,telemetrygen,prometheus,promtool}, prometheus-3/bin/prometheus
 #   sources  Debian packages of several suites, unpacked and never installed; Go modules for the rest, where Go is
 # Ends with 1 if the registry or every containerd is missing (nothing live can be tested then), else with 0. Whatever could not be
 # had is named on the last lines; the tests that need it skip themselves by name.
@@ -122,6 +122,9 @@ has bin/runc "runc version" || from_debian bin runc '1.1.5+ds1-1+deb12u1' bookwo
 has bin/docker-registry docker-registry || from_debian bin docker-registry '2.8.3+ds1-3' forky usr/bin/docker-registry || missing "docker-registry"
 { has bin/prometheus "prometheus, version" && has bin/promtool "promtool, version"; } ||
   from_debian bin prometheus '2.42.0+ds-5+deb12u1' bookworm usr/bin/prometheus usr/bin/promtool || missing "prometheus"
+has prometheus-3/bin/prometheus "prometheus, version 3." ||
+  { from_debian prometheus-3/bin prometheus '3.5.3+ds1-6' forky usr/bin/prometheus && has prometheus-3/bin/prometheus "prometheus, version 3."; } ||
+  missing "prometheus 3"
 [[ $("$TOOLS/bin/otelcol" components 2>/dev/null) == *"otlpreceiver v$OTELCOL"* ]] || with_go "otelcol-$OTELCOL" build_otelcol || missing "otelcol"
 [[ $(go version -m "$TOOLS/bin/telemetrygen" 2>/dev/null) == *"$TELEMETRYGEN"*"v$OTELCOL"* ]] ||
   with_go "telemetrygen-$OTELCOL" build_telemetrygen || missing "telemetrygen"

@@ -53,6 +53,21 @@ pub fn parse(text: &str) -> Option<Seconds> {
     (zone == "Z" || zone.starts_with("+00")).then(|| days(year, month, day) as f64 * 86_400.0 + seconds as f64 + fraction)
 }
 
+/// Writes RFC 3339 in UTC, in whole seconds: what [`parse`] reads.
+#[must_use]
+pub fn text(time: Seconds) -> String {
+    let seconds = time.floor() as i64;
+    let (day, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // The year that has begun by that day; a year has more than 365 days on the average, so the guess is never too low.
+    let mut year = 1970 + day.div_euclid(365);
+    while days(year, 1, 1) > day {
+        year -= 1;
+    }
+    let month = (1..=12).rev().find(|month| days(year, *month, 1) <= day).unwrap_or(1);
+    let in_month = day - days(year, month, 1) + 1;
+    format!("{year:04}-{month:02}-{in_month:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
 /// Days from 1970-01-01 to a day of the Gregorian calendar; a year is counted from March so that the leap day is its last.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
@@ -70,6 +85,14 @@ mod tests {
         assert_eq!(parse("2000-02-29T12:00:00.25Z"), Some(951_825_600.25));
         assert_eq!(parse("2000-02-29 12:00:00.25 +0000 UTC"), Some(951_825_600.25));
         assert_eq!(parse("2026-11-21T07:38:21Z"), Some(1_795_246_701.0));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for time in [0.0, 951_782_399.0, 951_825_600.0, 1_735_689_599.0, 1_735_689_600.0, 1_795_246_701.0] {
+            assert_eq!(parse(&text(time)), Some(time), "{}", text(time));
+        }
+        assert_eq!(text(951_825_600.7), "2000-02-29T12:00:00Z");
     }
 
     #[test]

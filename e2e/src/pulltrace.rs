@@ -2,6 +2,7 @@
 //! REST and `/metrics`. Both can crash and come back on the same ports.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,7 +39,20 @@ impl Collector {
     /// When it does not within 15 s.
     #[must_use]
     pub fn start(more: &[(&str, &str)]) -> Self {
-        let (http, metrics, grpc, otlp_http) = (free_port(), free_port(), free_port(), free_port());
+        Self::start_on([free_port(), free_port(), free_port(), free_port()], more)
+    }
+
+    /// Starts it on the ports of the documentation, or on free ones where these are in use.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_documented(more: &[(&str, &str)]) -> Self {
+        let free = |port| if TcpListener::bind(("127.0.0.1", port)).is_ok() { port } else { free_port() };
+        Self::start_on([8080, 9090, 4317, 4318].map(free), more)
+    }
+
+    fn start_on([http, metrics, grpc, otlp_http]: [u16; 4], more: &[(&str, &str)]) -> Self {
         let own = [
             ("PULLTRACE_HTTP_ADDR", local(http)),
             ("PULLTRACE_METRICS_ADDR", local(metrics)),
@@ -241,6 +255,12 @@ impl Agent {
         let url = format!("http://{}/healthz", local(self.metrics));
         process.ready(START, || ureq::get(&url).call().is_ok());
         self.process = Some(process);
+    }
+
+    /// Host and port of `/metrics`.
+    #[must_use]
+    pub fn metrics_address(&self) -> String {
+        local(self.metrics)
     }
 
     /// Waits until it says that it sees its runtime.

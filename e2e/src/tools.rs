@@ -8,6 +8,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::prometheus::Release;
+
 /// The releases of containerd the live tests run against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -55,8 +57,10 @@ pub enum Need {
     Telemetrygen,
     /// `kube-apiserver`, `etcd` and `kubectl`. `tools.sh` does not bring them, they are built for too long; whoever has them puts them there.
     Kubernetes,
-    /// `prometheus` and `promtool`.
-    Prometheus,
+    /// A Prometheus of this major version.
+    Prometheus(Release),
+    /// `promtool`.
+    Promtool,
     /// The built `pulltrace-agent` and `pulltrace-collector` beside the test.
     Pulltrace,
 }
@@ -90,6 +94,12 @@ impl Tools {
         self.folder.join(format!("containerd-{version}/bin")).join(program)
     }
 
+    /// A Prometheus.
+    #[must_use]
+    pub fn prometheus(&self, release: Release) -> PathBuf {
+        self.folder.join(release.path())
+    }
+
     /// Any other program.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
@@ -102,7 +112,8 @@ impl Tools {
             Need::Root => (!rustix::process::geteuid().is_root()).then(|| "not root".to_owned()),
             Need::Containerd(version) => (!self.is_containerd(version)).then(|| format!("no containerd {version}")),
             Need::Registry => lacks(self.program("docker-registry"), "docker-registry"),
-            Need::Prometheus => ["prometheus", "promtool"].into_iter().find_map(|name| lacks(self.program(name), name)),
+            Need::Prometheus(release) => lacks(self.prometheus(release), &format!("Prometheus {release}")),
+            Need::Promtool => lacks(self.program("promtool"), "promtool"),
             Need::Otelcol => lacks(self.program("otelcol"), "otelcol"),
             Need::Telemetrygen => lacks(self.program("telemetrygen"), "telemetrygen"),
             Need::Kubernetes => {

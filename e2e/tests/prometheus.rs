@@ -1,13 +1,12 @@
 //! A real Prometheus scrapes the collector, keeps its exemplars, and finds nothing wrong with its names.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use e2e::clock;
-use e2e::process::Process;
-use e2e::pulltrace::{Collector, free_address};
+use e2e::prometheus::{Job, Prometheus, Release};
+use e2e::pulltrace::Collector;
 use e2e::tools::{Need, Tools};
 use serde_json::{Value, json};
 
@@ -43,60 +42,43 @@ fn told() -> Collector {
     collector
 }
 
-fn get(url: &str) -> Option<Value> {
-    serde_json::from_str(&ureq::get(url).call().ok()?.body_mut().read_to_string().ok()?).ok()
-}
-
-fn prometheus(tools: &Tools, folder: &Path, collector: &Collector) -> (Process, String) {
-    let address = free_address();
-    let config = folder.join("prometheus.yaml");
-    let target = collector.metrics_address();
-    let text = format!(
-        "global: {{scrape_interval: 1s}}\nscrape_configs:\n  - job_name: pulltrace\n    static_configs: [{{targets: [\"{target}\"]}}]\n"
-    );
-    std::fs::write(&config, text).expect("the temporary folder is writable");
-    let args = [
-        format!("--config.file={}", config.display()),
-        format!("--storage.tsdb.path={}", folder.join("data").display()),
-        format!("--web.listen-address={address}"),
-        "--enable-feature=exemplar-storage".to_owned(),
-    ];
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let mut process = Process::spawn("prometheus", folder, &tools.program("prometheus"), &args, &[]);
-    let base = format!("http://{address}");
-    process.ready(LIMIT, || ureq::get(&format!("{base}/-/ready")).call().is_ok());
-    (process, base)
+fn scrapes_and_keeps_exemplars(tools: &Tools, release: Release) {
+    let collector = told();
+    let target = (collector.metrics_address(), Vec::new());
+    let prometheus = Prometheus::start(tools, release, None, &[Job { name: "pulltrace", targets: vec![target] }], &[]);
+    let value = clock::until("the counter", LIMIT, || prometheus.query("pulltrace_pulls_total").ok()?.first().cloned());
+    assert_eq!((&value["metric"]["outcome"], &value["value"][1]), (&json!("ready"), &json!("1")));
+    assert_eq!(value["metric"]["registry"], "ghcr.io");
+    let (from, to) = ((clock::now() - 60.0).to_string(), (clock::now() + 60.0).to_string());
+    for name in ["pulltrace_pull_duration_seconds_bucket", "pulltrace_pull_phase_duration_seconds_bucket"] {
+        let exemplar = clock::until(name, LIMIT, || {
+            let found = prometheus.get("/api/v1/query_exemplars", &[("query", name), ("start", &from), ("end", &to)]).ok()?;
+            Some(found.as_array()?.first()?["exemplars"].as_array()?.first()?.clone())
+        });
+        assert_eq!(exemplar["labels"]["trace_id"], TRACE, "{name}");
+    }
+    let targets = prometheus.get("/api/v1/targets", &[]).expect("prometheus answers");
+    assert_eq!(targets["activeTargets"][0]["health"], "up", "{targets}");
 }
 
 #[test]
 fn prometheus_scrapes_the_collector_and_keeps_the_traces_of_pulls_as_exemplars() {
     let test = "prometheus_scrapes_the_collector_and_keeps_the_traces_of_pulls_as_exemplars";
-    let Some(tools) = Tools::find(test, &[Need::Prometheus, Need::Pulltrace]) else { return };
-    let (collector, folder) = (told(), tempfile::tempdir().expect("the temporary folder is writable"));
-    let (_process, base) = prometheus(&tools, folder.path(), &collector);
-    let value = clock::until("the counter", LIMIT, || {
-        let answer = get(&format!("{base}/api/v1/query?query=pulltrace_pulls_total"))?;
-        Some(answer["data"]["result"].as_array()?.first()?.clone())
-    });
-    assert_eq!((&value["metric"]["outcome"], &value["value"][1]), (&json!("ready"), &json!("1")));
-    assert_eq!(value["metric"]["registry"], "ghcr.io");
-    let now = clock::now();
-    for name in ["pulltrace_pull_duration_seconds_bucket", "pulltrace_pull_phase_duration_seconds_bucket"] {
-        let url = format!("{base}/api/v1/query_exemplars?query={name}&start={}&end={}", now - 60.0, now + 60.0);
-        let exemplar = clock::until(name, LIMIT, || {
-            let answer = get(&url)?;
-            Some(answer["data"].as_array()?.first()?["exemplars"].as_array()?.first()?.clone())
-        });
-        assert_eq!(exemplar["labels"]["trace_id"], TRACE, "{name}");
-    }
-    let targets = get(&format!("{base}/api/v1/targets")).expect("prometheus answers");
-    assert_eq!(targets["data"]["activeTargets"][0]["health"], "up", "{targets}");
+    let Some(tools) = Tools::find(test, &[Need::Prometheus(Release::V2), Need::Pulltrace]) else { return };
+    scrapes_and_keeps_exemplars(&tools, Release::V2);
+}
+
+#[test]
+fn prometheus_3_scrapes_the_collector_and_keeps_the_traces_of_pulls_as_exemplars() {
+    let test = "prometheus_3_scrapes_the_collector_and_keeps_the_traces_of_pulls_as_exemplars";
+    let Some(tools) = Tools::find(test, &[Need::Prometheus(Release::V3), Need::Pulltrace]) else { return };
+    scrapes_and_keeps_exemplars(&tools, Release::V3);
 }
 
 #[test]
 fn promtool_finds_nothing_wrong_with_the_classic_text() {
     let test = "promtool_finds_nothing_wrong_with_the_classic_text";
-    let Some(tools) = Tools::find(test, &[Need::Prometheus, Need::Pulltrace]) else { return };
+    let Some(tools) = Tools::find(test, &[Need::Promtool, Need::Pulltrace]) else { return };
     let collector = told();
     let url = format!("http://{}/metrics", collector.metrics_address());
     let mut answer = ureq::get(&url).header("accept", "text/plain;version=0.0.4").call().expect("/metrics answers");

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use crate::build::{self, Profile};
+use crate::scenario;
 use crate::shell::{Repo, step};
 
 /// What to show.
@@ -18,6 +19,9 @@ pub(crate) struct Args {
     /// One round of pulls instead of round after round until Ctrl-C
     #[arg(long)]
     once: bool,
+    /// All situations of a cluster instead, with Prometheus and its alerts, and Tempo where it is installed
+    #[arg(long, conflicts_with_all = ["simulated", "once"])]
+    stack: bool,
 }
 
 /// Builds and becomes the demo.
@@ -25,6 +29,9 @@ pub(crate) struct Args {
 /// # Errors
 /// When building fails or the demo cannot be started; a demo that starts does not return.
 pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
+    if args.stack {
+        return scenario::run(repo, &scenario::Args::stack());
+    }
     let (binaries, demo) = step("build", || {
         let binaries = build::binaries(repo, Profile::Quick)?;
         Ok((binaries, build::program(repo, Profile::Quick, "e2e", "demo")?))

@@ -9,6 +9,7 @@ mod demo;
 mod dist;
 mod paths;
 mod protoc;
+mod scenario;
 mod shell;
 mod test;
 mod tidy;
@@ -45,6 +46,8 @@ enum Command {
     Test(test::Args),
     /// Builds, starts, pulls and shows; Ctrl-C ends it cleanly
     Demo(demo::Args),
+    /// Plays situations of a whole cluster until Ctrl-C: slow, stalled, failing, rolled out, ...; lists them without a name
+    Scenario(scenario::Args),
     /// Measures on this machine and writes bench-results/
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -72,6 +75,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Vocab => vocab::run(&repo),
         Command::Test(args) => test::run(&repo, &args),
         Command::Demo(args) => demo::run(&repo, &args),
+        Command::Scenario(args) => scenario::run(&repo, &args),
         Command::Bench(bench) => bench::run(&repo, &bench),
         Command::Dist => dist::run(&repo),
     }

@@ -7,7 +7,6 @@
 
 mod collector;
 mod stage;
-mod stop;
 
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,11 +16,11 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use e2e::clock;
 use e2e::process::Process;
+use e2e::stop::Stop;
 use e2e::tools::{Need, Tools, Version, built};
 
 use crate::collector::Collector;
 use crate::stage::Stage;
-use crate::stop::Stop;
 
 /// How often the state of a pull is said while it runs.
 const SAY_EVERY: Duration = Duration::from_secs(2);

@@ -8,10 +8,10 @@ use e2e::cri::Pull;
 use e2e::image::{self, Form, Image, LayerPlan};
 use e2e::link::{Fault, Link};
 use e2e::registry::Registry;
+use e2e::stop::Stop;
 use e2e::tools::{Tools, Version};
 
 use crate::collector::{Agent, Collector};
-use crate::stop::Stop;
 use crate::{SAY_EVERY, say};
 
 /// Bytes per second of each response of the registry: slow enough to watch.

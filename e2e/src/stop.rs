@@ -1,19 +1,24 @@
-//! How the demo is asked to end, and how it waits without missing that.
+//! How a program that a person watches is asked to end, and how it waits without missing that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use e2e::clock;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::clock;
+
 /// Whether a person wants it to end.
-#[derive(Clone)]
-pub(crate) struct Stop(Arc<AtomicBool>);
+#[derive(Clone, Debug)]
+pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Set by the first Ctrl-C, TERM or HUP. The second one ends the demo at once; its children die with it.
-    pub(crate) fn on_signals() -> Self {
+    /// Set by the first Ctrl-C, TERM or HUP. The second one ends the program at once; its children die with it.
+    ///
+    /// # Panics
+    /// When signals cannot be listened to.
+    #[must_use]
+    pub fn on_signals() -> Self {
         let stop = Self(Arc::default());
         let set = stop.clone();
         std::thread::spawn(move || {
@@ -31,12 +36,14 @@ impl Stop {
         stop
     }
 
-    pub(crate) fn is_set(&self) -> bool {
+    /// Whether it is to end.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 
     /// Lets time pass, less if it is to end.
-    pub(crate) fn rest(&self, time: Duration) {
+    pub fn rest(&self, time: Duration) {
         let begin = Instant::now();
         while !self.is_set() && begin.elapsed() < time {
             clock::pause(Duration::from_millis(50));
