@@ -186,6 +186,12 @@ impl Task {
             // Who tells of pods tells little, and of what people wait for.
             let (heard, show) = if let Input::Sighting(_) = input { (false, Show::Now) } else { (true, Show::Soon) };
             self.nodes_heard |= heard;
+            let observed = match &input {
+                Input::Pull(report) => Some(report.pull.observed_at),
+                Input::Node(report) => Some(report.observed_at),
+                Input::Listing(_) | Input::Sighting(_) => None,
+            };
+            observed.iter().for_each(|at| self.metrics.ends().heard_after(now.since(*at)));
             self.show = self.show.max(show);
             self.board.observe(input, now);
             self.take_changes();
@@ -212,7 +218,7 @@ impl Task {
                 ChangeKind::Completed | ChangeKind::Failed => {
                     self.show = Show::Now;
                     if let Some(pull) = self.board.pull(change.id) {
-                        self.metrics.pull_ended(&pull);
+                        self.metrics.pull_ended(&pull, self.board.had_image(change.id));
                     }
                 }
                 ChangeKind::Started | ChangeKind::Removed => self.show = Show::Now,
@@ -229,6 +235,7 @@ impl Task {
                 self.metrics.pod_waited(wait.until.since(wait.from), pull);
             }
             let teller = pull.and_then(|pull| Some((pull, self.board.teller(pull)?)));
+            self.metrics.ends().waited(teller.map(|(_, (_, is_agent))| is_agent));
             if let Some((pull, (node, has_root))) = teller.filter(|_| !self.forward.is_empty()) {
                 spans.extend(wire::encode::image_waits(node, env!("CARGO_PKG_VERSION"), [said(&wait, pull, has_root)]));
             }

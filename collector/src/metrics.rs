@@ -4,7 +4,9 @@
 //! How the registry is written out is the business of [`exposition`].
 
 mod active;
+mod ends;
 pub(crate) mod exposition;
+mod pressing;
 mod sinks;
 mod streams;
 
@@ -30,6 +32,7 @@ use prometheus_client::{
 use self::sinks::Sinks;
 pub(crate) use self::{
     active::{ACTIVE_PULLS, LONG},
+    ends::Ends,
     sinks::SinkMetrics,
     streams::{SseClient, Streams},
 };
@@ -64,6 +67,7 @@ struct Inner {
     pulls: Family<PullLabels, Counter>,
     duration: Family<PullLabels, TracedHistogram, fn() -> TracedHistogram>,
     phase_duration: Family<PhaseLabels, TracedHistogram, fn() -> TracedHistogram>,
+    ends: Ends,
     bytes: Family<BytesLabels, Counter>,
     errors: Family<ErrorLabels, Counter>,
     agents: Gauge,
@@ -108,6 +112,7 @@ impl Metrics {
             pulls: Family::default(),
             duration: Family::new_with_constructor(histogram),
             phase_duration: Family::new_with_constructor(histogram),
+            ends: Ends::default(),
             bytes: Family::default(),
             errors: Family::default(),
             agents: Gauge::default(),
@@ -124,8 +129,9 @@ impl Metrics {
         Self(Arc::new(inner))
     }
 
-    /// Counts a pull that ended. One that was taken for lost and ends after all counts under both outcomes.
-    pub(crate) fn pull_ended(&self, pull: &Pull) {
+    /// Counts a pull that ended; `again` says that its node had the image before. One that was taken for lost and ends after all counts under
+    /// both outcomes.
+    pub(crate) fn pull_ended(&self, pull: &Pull, again: bool) {
         let Some(ending) = &pull.ending else { return };
         let registry = self.registry_label(pull);
         let cache = pull.cache_use().map_or(UNKNOWN, |cache| cache.as_str());
@@ -137,12 +143,18 @@ impl Metrics {
             let labels = PhaseLabels { phase: phase.as_str(), registry: registry.clone() };
             self.0.phase_duration.get_or_create(&labels).observe(took.as_secs_f64(), Some(trace.clone()), None);
         }
+        self.0.ends.count(pull, &registry, again);
         for (source, bytes) in [("fetched", pull.fetched_bytes()), ("cached", pull.cached_bytes())] {
             self.0.bytes.get_or_create(&BytesLabels { registry: registry.clone(), source }).inc_by(bytes);
         }
         if let Outcome::Failed(failure) = &ending.outcome {
             self.0.errors.get_or_create(&ErrorLabels { class: failure.class.as_str(), registry }).inc();
         }
+    }
+
+    /// What is told of more than one pull at its end, and of reports as they come.
+    pub(crate) fn ends(&self) -> &Ends {
+        &self.0.ends
     }
 
     /// Counts a container that has its image after such a wait for a pull, if that is known.
@@ -230,6 +242,7 @@ impl Inner {
         register(registry, names::METRIC_PULLS, self.pulls.clone());
         register(registry, names::METRIC_DURATION, self.duration.clone());
         register(registry, names::METRIC_PHASE_DURATION, self.phase_duration.clone());
+        self.ends.register(registry);
         register(registry, names::METRIC_BYTES, self.bytes.clone());
         register(registry, names::METRIC_ERRORS, self.errors.clone());
         register(registry, names::METRIC_AGENTS, self.agents.clone());

@@ -10,7 +10,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{UNKNOWN, register};
+use super::{UNKNOWN, pressing, register};
 use crate::snapshot::Snapshot;
 
 /// Pulls that get series, unless configured otherwise.
@@ -23,6 +23,7 @@ pub(super) fn registry(snapshot: &Snapshot) -> Registry {
     let ratio = Family::<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
     let rate = Family::<Labels, Gauge>::default();
     let eta = Family::<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+    let stalled = Family::<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
     let mut told = BTreeSet::new();
     for row in snapshot.long_running.iter().filter_map(|id| snapshot.row(*id)) {
         let pull = row.status();
@@ -40,11 +41,15 @@ pub(super) fn registry(snapshot: &Snapshot) -> Registry {
         if let Some(seconds) = pull.eta_seconds {
             eta.get_or_create(&labels).set(seconds);
         }
+        if let Some(since) = pull.stalled_since {
+            stalled.get_or_create(&labels).set(pressing::seconds(since));
+        }
     }
     let mut registry = Registry::default();
     register(&mut registry, names::METRIC_ACTIVE_RATIO, ratio);
     register(&mut registry, names::METRIC_ACTIVE_RATE, rate);
     register(&mut registry, names::METRIC_ACTIVE_ETA, eta);
+    register(&mut registry, names::METRIC_ACTIVE_STALLED, stalled);
     registry
 }
 

@@ -4,7 +4,7 @@
 
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 
-use super::{Metrics, active};
+use super::{Metrics, active, pressing};
 use crate::snapshot::Snapshot;
 
 /// Media type of OpenMetrics.
@@ -19,7 +19,9 @@ const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=unders
 pub(crate) fn write(metrics: &Metrics, snapshot: &Snapshot, accept: &str) -> Result<(&'static str, String), std::fmt::Error> {
     let mut text = String::new();
     encode_registry(&mut text, &metrics.0.registry)?;
-    encode_registry(&mut text, &active::registry(snapshot))?;
+    let mut live = active::registry(snapshot);
+    pressing::register_all(&mut live, snapshot, metrics.active_pulls());
+    encode_registry(&mut text, &live)?;
     encode_eof(&mut text)?;
     Ok(if wants_open_metrics(accept) { (OPEN_METRICS, text) } else { (CLASSIC, classic(&text)) })
 }

@@ -11,10 +11,11 @@ use std::{
 use super::{
     LOST_AFTER, SILENT_AFTER,
     entry::{Entry, Standing},
+    host::HostStatus,
     status::NodeStatus,
 };
 use crate::{
-    pull::{Node, NodeName, NodeReport, PullId},
+    pull::{Host, Node, NodeName, NodeReport, PullId},
     time::Timestamp,
 };
 
@@ -76,6 +77,8 @@ pub(super) struct Agents {
 struct Agent {
     node: Node,
     report: Option<NodeReport>,
+    /// What the node did as the last report of a pull says.
+    host: Host,
     heard: Timestamp,
     presence: Presence,
     /// When to look next whether silence has come to something; stands in [`Agents::deadlines`] too.
@@ -110,6 +113,7 @@ impl Agents {
         let agent = self.known.entry(key.clone()).or_insert_with(|| Agent {
             node: node.clone(),
             report: None,
+            host: Host::default(),
             heard: now,
             presence: Presence::Gone,
             deadline: now,
@@ -149,6 +153,13 @@ impl Agents {
             && agent.report.as_ref().is_none_or(|known| known.observed_at <= report.observed_at)
         {
             agent.report = Some(report);
+        }
+    }
+
+    /// Keeps what a report of a pull says about its node.
+    pub(super) fn take_host(&mut self, key: &AgentKey, host: Host) {
+        if let Some(agent) = self.known.get_mut(key).filter(|_| !host.is_empty()) {
+            agent.host = host;
         }
     }
 
@@ -281,7 +292,10 @@ impl Agents {
 
     pub(super) fn statuses(&self) -> Vec<NodeStatus> {
         let status = |agent: &Agent| {
-            NodeStatus::of(&agent.node, agent.report.as_ref(), agent.heard, agent.presence == Presence::Connected)
+            let connected = agent.presence == Presence::Connected;
+            // Without a pull nobody looks at the node.
+            let host = if connected && !agent.open.is_empty() { HostStatus::of(&agent.host) } else { None };
+            NodeStatus { host, ..NodeStatus::of(&agent.node, agent.report.as_ref(), agent.heard, connected) }
         };
         self.known.values().map(status).collect()
     }

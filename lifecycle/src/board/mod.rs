@@ -57,7 +57,7 @@ pub use self::{
 use crate::{
     explain::Hearing,
     image::Digest,
-    pull::{NodeName, NodeReport, Outcome, Phase, Pull, PullId, Report, Wait},
+    pull::{Ending, NodeName, NodeReport, Outcome, Phase, Pull, PullId, Report, Wait},
     time::Timestamp,
 };
 
@@ -257,7 +257,19 @@ impl Board {
 
     /// The nodes whose agents are known, by name.
     pub fn nodes(&self) -> Vec<NodeStatus> {
-        self.agents.statuses()
+        let mut nodes = self.agents.statuses();
+        for node in nodes.iter_mut().filter(|node| !node.connected) {
+            node.removed = self.pods.is_without(&node.name);
+        }
+        nodes
+    }
+
+    /// Whether the node had the image of this pull before, from a pull that is still remembered.
+    pub fn had_image(&self, id: PullId) -> bool {
+        let Some(Entry { node, pull, .. }) = self.pulls.get(&id).map(AsRef::as_ref) else { return false };
+        let ready = |ending: &Ending| ending.outcome == Outcome::Ready && ending.at <= pull.started_at;
+        let had = |other: &Pull| other.digest == pull.digest && other.ending.as_ref().is_some_and(ready);
+        pull.digest.is_some() && self.pulls_on(&node.name).into_iter().any(had)
     }
 
     /// Agents that were heard of within three heartbeats.
@@ -299,6 +311,7 @@ impl Board {
                 report.pull.ending.is_some() || before.pull.image != report.pull.image || before.pull.digest != report.pull.digest
             });
             let node = report.node.clone();
+            self.agents.take_host(&key, report.pull.host);
             self.put(Entry::new(report, key, now), now);
             if is_news && (self.pods.knows(&node.name) || self.coarse.contains_key(&node.name)) {
                 self.relate(&node.name, now);

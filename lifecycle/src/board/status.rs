@@ -243,6 +243,12 @@ pub struct NodeStatus {
     /// Outcomes that the agent could not deliver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped_outcomes: Option<u64>,
+    /// What else the node does while it pulls; left out while it does not, or nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostStatus>,
+    /// Whether the cluster has no such node any more, so that nobody misses its agent.
+    #[serde(skip)]
+    pub removed: bool,
 }
 
 /// What happened, in the words of the event stream.
@@ -411,6 +417,8 @@ impl NodeStatus {
             queued_images: report.map(|r| r.queued_images.clone()).unwrap_or_default(),
             dropped_progress: report.map(|r| r.dropped_progress),
             dropped_outcomes: report.map(|r| r.dropped_outcomes),
+            host: None,
+            removed: false,
         }
     }
 }

@@ -418,3 +418,44 @@ proptest! {
         prop_assert_eq!(board.tally(), Tally::default());
     }
 }
+
+#[test]
+fn an_image_that_is_fetched_again_is_told_from_one_that_is_new_and_from_one_that_another_node_had() {
+    let pull = |node: &str, lease: &str, began: u64, image: &str| {
+        let mut report = report_on(node, lease, 1, 1000);
+        (report.pull.started_at, report.pull.observed_at) = (at(began), at(began + 5));
+        report.pull.digest = Some(Digest::of(image.as_bytes()));
+        report
+    };
+    let mut board = Board::default();
+    let mut had = |report: Report| {
+        let id = report.pull.id;
+        tell(&mut board, report, 100);
+        board.had_image(id)
+    };
+    assert!(!had(ended(pull("node-1", "first", 0, "web"), Outcome::Ready)));
+    assert!(had(ended(pull("node-1", "again", 10, "web"), Outcome::Ready)));
+    assert!(!had(ended(pull("node-1", "other", 10, "cart"), Outcome::Ready)));
+    assert!(!had(ended(pull("node-2", "elsewhere", 10, "web"), Outcome::Ready)));
+    assert!(!had(ended(pull("node-1", "beside", 2, "cart"), Outcome::Ready)), "at the same time as another is not again");
+}
+
+#[test]
+fn a_node_says_what_it_does_while_it_pulls_and_is_not_missed_once_the_cluster_has_removed_it() {
+    let mut board = Board::default();
+    let mut busy = report(1, 500);
+    busy.pull.host = Host { cpu: crate::pull::Percent::new(40), ..Host::default() };
+    tell(&mut board, busy, 1);
+    let cpu = |board: &Board| board.nodes()[0].host.and_then(|host| host.cpu_pressure);
+    assert_eq!(cpu(&board), Some(40));
+    tell(&mut board, ended(report(2, 1000), Outcome::Ready), 2);
+    assert_eq!(cpu(&board), None);
+    let see = |board: &mut Board, sighting| board.observe(Input::Sighting(sighting), at(3));
+    for name in ["node-1", "node-2"] {
+        see(&mut board, Sighting::Node { name: name.parse().unwrap(), runtime: String::new() });
+    }
+    pass(&mut board, 200);
+    assert_eq!((board.nodes()[0].connected, board.nodes()[0].removed), (false, false));
+    see(&mut board, Sighting::NodeGone("node-1".parse().unwrap()));
+    assert!(board.nodes()[0].removed);
+}

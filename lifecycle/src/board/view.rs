@@ -4,7 +4,7 @@
 //! Here is also what of a pull is a number that moves all the time, and what is its shape, which changes a few times in its life. Numbers are
 //! bytes, rate, estimate, finished layers and the sentence that words them; also what else the node did, which is told with the next shape.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     PodRef,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     image::{Digest, ImageRef},
-    pull::{ErrorClass, LayerState, NodeName, Outcome, Phase, Pull, PullId, Size, Wait},
+    pull::{ErrorClass, Eta, LayerState, NodeName, Outcome, Phase, Pull, PullId, Size, Wait},
     time::Timestamp,
 };
 
@@ -110,6 +110,11 @@ impl PullView {
     /// Bytes per second over the last seconds.
     pub fn bytes_per_sec(&self) -> Option<u64> {
         self.0.pull.bytes_per_sec.filter(|_| self.0.is_watched())
+    }
+
+    /// Estimated time to ready.
+    pub fn eta(&self) -> Option<Duration> {
+        self.0.pull.eta.filter(|_| self.0.is_watched()).and_then(Eta::likely)
     }
 
     /// The containers that wait for it, or waited.

@@ -195,6 +195,12 @@ impl Pods {
         self.refused
     }
 
+    /// Whether the cluster's nodes are known and this is none of them.
+    pub(super) fn is_without(&self, node: &str) -> bool {
+        let is_listed = |name: NodeName| self.runtimes.contains_key(&name);
+        !self.runtimes.is_empty() && self.runtimes.len() < MAX_RUNTIMES && !node.parse().is_ok_and(is_listed)
+    }
+
     pub(super) fn runtime(&self, node: &NodeName) -> &str {
         self.runtimes.get(node).map_or("", String::as_str)
     }
