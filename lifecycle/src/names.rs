@@ -255,6 +255,7 @@ vocabulary! {
     METRIC_NODE_QUEUED = Gauge "pulltrace_node_images_queued" "{image}" ["node"] "Images that wait for their turn in the kubelet, of the nodes with the most.";
     METRIC_NODE_DISK = Gauge "pulltrace_node_disk_busy_ratio" "1" ["node"] "Share of time in which the disk below containerd's folder was busy, of the nodes with pulls where it is highest.";
     METRIC_NODE_IO = Gauge "pulltrace_node_io_pressure_ratio" "1" ["node"] "Share of time in which some task waited for disks (PSI), of the nodes with pulls where it is highest.";
+    METRIC_NODE_DELAY = Gauge "pulltrace_node_report_delay_seconds" "s" ["node"] "Time from an observation until its report was here, of each node's last report, of the nodes where it is longest.";
     METRIC_AGENT_SILENT = Gauge "pulltrace_agent_last_seen_timestamp_seconds" "s" ["node"] "When an agent that is silent was heard last, of those that are silent for longest and whose nodes were not removed.";
     METRIC_WORKLOAD_SINCE = Gauge "pulltrace_workload_image_wait_timestamp_seconds" "s" ["namespace", "kind", "workload"] "Since when the pods of a workload wait for an image, of the workloads that wait for longest.";
     METRIC_WORKLOAD_ETA = Gauge "pulltrace_workload_image_eta_seconds" "s" ["namespace", "kind", "workload"] "Estimated time until the last image that the pods of such a workload wait for is there.";

@@ -9,6 +9,7 @@ mod demo;
 mod dist;
 mod paths;
 mod protoc;
+mod rules;
 mod scenario;
 mod shell;
 mod test;
@@ -38,9 +39,9 @@ enum Command {
     Check,
     /// The import walls and the house rules
     Tidy,
-    /// Writes the generated files (docs/telemetry.md)
+    /// Writes the generated files (docs/telemetry.md, rules/pulltrace-prometheusrule.yaml)
     Gen,
-    /// Fails when a generated file or a name in docs, dashboards or code is not the vocabulary's
+    /// Fails when a generated file or a name in docs, dashboards, rules or code is not the vocabulary's
     Vocab,
     /// Everything CI runs: check, build, tests, live tests
     Test(test::Args),
@@ -71,7 +72,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Build(args) => build::run(&repo, &args),
         Command::Check => check::run(&repo),
         Command::Tidy => tidy::run(&repo),
-        Command::Gen => vocab::generate(&repo),
+        Command::Gen => vocab::generate(&repo).and_then(|()| rules::generate(&repo)),
         Command::Vocab => vocab::run(&repo),
         Command::Test(args) => test::run(&repo, &args),
         Command::Demo(args) => demo::run(&repo, &args),

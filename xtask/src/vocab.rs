@@ -1,6 +1,6 @@
 //! `cargo xtask gen` and `cargo xtask vocab`: `docs/telemetry.md` is written from the table in `lifecycle::names`, and no document,
 //! dashboard or line of code speaks of a metric or attribute that is not in it. The same for settings: `docs/configuration.md` names
-//! exactly the environment variables that the programs' flags have.
+//! exactly the environment variables that the programs' flags have. What else alerts have is looked at with it ([`rules`]).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use lifecycle::names::{Entry, Kind, TABLE};
 use proc_macro2::{TokenStream, TokenTree};
 
+use crate::rules;
 use crate::shell::{Repo, say};
 use crate::tree::{Finding, Tree, conclude};
 
@@ -16,7 +17,7 @@ const TELEMETRY: &str = "docs/telemetry.md";
 const CONFIGURATION: &str = "docs/configuration.md";
 
 /// Where names are spoken: texts and configurations as a whole, of Rust files the string literals.
-const SPOKEN: [&str; 10] = [
+const SPOKEN: [&str; 11] = [
     "agent/src/",
     "charts/",
     "cli/src/",
@@ -27,6 +28,7 @@ const SPOKEN: [&str; 10] = [
     "otel-config/",
     "otlp/src/",
     "README.md",
+    "rules/",
 ];
 
 /// The reference page: title, introduction and what belongs there.
@@ -80,6 +82,7 @@ fn findings(tree: &Tree, table: &[Entry]) -> Vec<Finding> {
         }
     }
     settings(tree, &mut found);
+    found.extend(rules::findings(tree));
     found
 }
 

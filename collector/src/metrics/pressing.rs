@@ -23,6 +23,7 @@ pub(super) fn register_all(registry: &mut Registry, snapshot: &Snapshot, most: u
     register(registry, names::METRIC_NODE_QUEUED, of_nodes(|node| Some(node.queued_images.len() as f64)));
     register(registry, names::METRIC_NODE_DISK, of_nodes(|node| ratio(node.host?.disk_busy)));
     register(registry, names::METRIC_NODE_IO, of_nodes(|node| ratio(node.host?.io_pressure.map(|pressure| pressure.some))));
+    register(registry, names::METRIC_NODE_DELAY, of_nodes(|node| Some(node.delay.as_secs_f64())));
     // Who was heard of first is silent for longest.
     let mut silent: Vec<_> = snapshot.nodes.iter().filter(|node| !node.connected && !node.removed).collect();
     silent.sort_unstable_by_key(|node| node.last_seen);
@@ -105,6 +106,8 @@ struct Workload {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use lifecycle::board::{ContainerKind, ContainerStatus, HostStatus, PodKey, PodStatus, PressureStatus, Workload as Owner};
     use prometheus_client::encoding::text::encode;
 
@@ -139,6 +142,7 @@ mod tests {
             dropped_outcomes: None,
             host: Some(host),
             removed: false,
+            delay: Duration::from_secs(u64::from(busy) / 3),
         }
     }
 
@@ -190,6 +194,7 @@ mod tests {
                 "pulltrace_node_pulls_active{node=\"b\"} 90.0",
                 "pulltrace_node_disk_busy_ratio{node=\"b\"} 0.9",
                 "pulltrace_node_io_pressure_ratio{node=\"b\"} 0.45",
+                "pulltrace_node_report_delay_seconds{node=\"b\"} 30.0",
                 "pulltrace_agent_last_seen_timestamp_seconds{node=\"away\"} 7.0",
             ]
         );

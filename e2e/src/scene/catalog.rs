@@ -226,7 +226,7 @@ fn late(scene: &str, _: usize) -> Cast {
 }
 
 fn unrelated(scene: &str, _: usize) -> Cast {
-    cast(scene, 6, |number, node| {
+    cast(scene, 12, |number, node| {
         let image = format!("{REGISTRY}/team/unseen:{{round}}");
         let pull = Script { at: number as f64 * 3.0, every: Some(20.0), ..Script::usual(&node.name, &image) };
         (NodeRole { mute: true, ..node }, vec![Script { pod: pod(("team", "unseen"), number), ..pull }])

@@ -80,6 +80,8 @@ struct Agent {
     /// What the node did as the last report of a pull says.
     host: Host,
     heard: Timestamp,
+    /// How long its last report was on the way, by the clocks of both.
+    delay: Duration,
     presence: Presence,
     /// When to look next whether silence has come to something; stands in [`Agents::deadlines`] too.
     deadline: Timestamp,
@@ -115,6 +117,7 @@ impl Agents {
             report: None,
             host: Host::default(),
             heard: now,
+            delay: Duration::ZERO,
             presence: Presence::Gone,
             deadline: now,
             open: BTreeSet::new(),
@@ -153,6 +156,13 @@ impl Agents {
             && agent.report.as_ref().is_none_or(|known| known.observed_at <= report.observed_at)
         {
             agent.report = Some(report);
+        }
+    }
+
+    /// Keeps how old a report was when it was here.
+    pub(super) fn take_delay(&mut self, key: &AgentKey, delay: Duration) {
+        if let Some(agent) = self.known.get_mut(key) {
+            agent.delay = delay;
         }
     }
 
@@ -295,7 +305,7 @@ impl Agents {
             let connected = agent.presence == Presence::Connected;
             // Without a pull nobody looks at the node.
             let host = if connected && !agent.open.is_empty() { HostStatus::of(&agent.host) } else { None };
-            NodeStatus { host, ..NodeStatus::of(&agent.node, agent.report.as_ref(), agent.heard, connected) }
+            NodeStatus { host, delay: agent.delay, ..NodeStatus::of(&agent.node, agent.report.as_ref(), agent.heard, connected) }
         };
         self.known.values().map(status).collect()
     }

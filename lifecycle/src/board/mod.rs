@@ -296,6 +296,7 @@ impl Board {
             self.counts.refused_capacity += 1;
             return;
         }
+        self.agents.take_delay(&key, now.since(report.pull.observed_at));
         let known = self.pulls.get(&id);
         if known.is_some_and(|entry| entry.node.name != report.node.name) {
             self.counts.refused_foreign += 1;
@@ -331,6 +332,7 @@ impl Board {
         }
         self.counts.accepted += 1;
         self.withdraw_lists(&report.node.name);
+        self.agents.take_delay(&key, now.since(report.observed_at));
         self.agents.take_report(&key, report);
         if knows_its_pulls {
             self.reconcile(&key, active, now);

@@ -249,6 +249,9 @@ pub struct NodeStatus {
     /// Whether the cluster has no such node any more, so that nobody misses its agent.
     #[serde(skip)]
     pub removed: bool,
+    /// How long its last report was on the way, by the clocks of both.
+    #[serde(skip)]
+    pub delay: Duration,
 }
 
 /// What happened, in the words of the event stream.
@@ -419,6 +422,7 @@ impl NodeStatus {
             dropped_outcomes: report.map(|r| r.dropped_outcomes),
             host: None,
             removed: false,
+            delay: Duration::ZERO,
         }
     }
 }

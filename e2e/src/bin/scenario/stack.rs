@@ -28,7 +28,7 @@ pub(crate) struct Stack {
 impl Stack {
     /// Starts Prometheus with the rules of the repository, scraping the collector and these agents, each a node's.
     pub(crate) fn start(root: &Path, collector: &str, agents: &[(&str, String)], tempo: Option<Tempo>) -> Self {
-        let rules = ending(&root.join("rules"), ".rules.yaml");
+        let rules = ending(&root.join("rules"), "pulltrace-rules.yaml");
         let found = [Release::V3, Release::V2].into_iter().find_map(|release| {
             let tools = Tools::look(&[Need::Prometheus(release)]).ok()?;
             Some((tools, release))
