@@ -25,7 +25,7 @@ fn eventful() -> House {
     house.report(&[(Started, &long)]);
     house.report(&[(Started, &stalled), (Progress, &stalled), (Finished, &ready(pull("b", 1, 1500)))]);
     house.report(&[(Finished, &failed(pull("ghcr.io/c/c:1", 1, 3), ErrorClass::Tls, "bad certificate"))]);
-    let queued = NodeReport { queued_images: vec!["later:1".parse().unwrap()], ..heartbeat(2) };
+    let queued = NodeReport { queued_images: "later:1".parse().into_iter().collect(), ..heartbeat(2) };
     house.accept(Signal::Logs, wire::encode::node(&queued));
     house::post(house.web, "/v1/logs", &[("content-type", "application/json")], b"{");
     let large = vec![0x0a; 64 << 20];

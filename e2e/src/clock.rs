@@ -55,6 +55,7 @@ pub fn parse(text: &str) -> Option<Seconds> {
 
 /// Writes RFC 3339 in UTC, in whole seconds: what [`parse`] reads.
 #[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "whole seconds of any year are small")]
 pub fn text(time: Seconds) -> String {
     let seconds = time.floor() as i64;
     let (day, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));

@@ -87,6 +87,11 @@ impl Process {
         self.child.wait().ok();
     }
 
+    /// Holds it up, so that it answers nobody any more; only its end leads out.
+    pub fn freeze(&mut self) {
+        self.signal(Signal::STOP);
+    }
+
     /// Ends it politely: TERM, then KILL after 10 s. Says whether TERM was enough.
     pub fn stop(&mut self) -> bool {
         self.signal(Signal::TERM);

@@ -63,6 +63,8 @@ pub enum Need {
     Promtool,
     /// The built `pulltrace-agent` and `pulltrace-collector` beside the test.
     Pulltrace,
+    /// The built `simulated-containerd` beside the test.
+    Simulated,
 }
 
 /// The folders the tools are in. Only to be had through [`Tools::find`].
@@ -119,6 +121,7 @@ impl Tools {
             Need::Kubernetes => {
                 ["kube-apiserver", "etcd", "kubectl"].into_iter().find_map(|name| lacks(self.program(name), name))
             }
+            Need::Simulated => lacks(built("simulated-containerd"), "simulated-containerd"),
             Need::Pulltrace => ["pulltrace-agent", "pulltrace-collector"].into_iter().find_map(|name| lacks(built(name), name)),
         }
     }

@@ -34,6 +34,7 @@ const REGISTRY: &str = "registry.example.com";
 const MIRROR: &str = "mirror.example.org";
 const HUB: &str = "hub.example.net";
 const FLAKY: &str = "flaky.example.net";
+const FAR: &str = "far.example.org";
 
 /// One failure of every class that a registry, a network or a node can cause.
 const FAILURES: [(&str, &str, &str, f64); 10] = [
@@ -90,11 +91,11 @@ fn usual(scene: &str, nodes: usize) -> Cast {
 
 fn slow(scene: &str, _: usize) -> Cast {
     cast(scene, 6, |number, node| {
-        let large = format!("{REGISTRY}/ml/trainer:2.{number}");
+        let large = format!("{FAR}/ml/trainer:2.{number}");
         let long =
             Script { layers: vec![80 * MB, 3 * GB, 900 * MB], rate: 4e6, every: None, ..Script::usual(&node.name, &large) };
-        let image = format!("{MIRROR}/data/reports:{{round}}");
-        let again = Script { at: number as f64 * 9.0, every: Some(95.0), rate: 1.6e6, ..Script::usual(&node.name, &image) };
+        let image = format!("{FAR}/data/reports:{{round}}");
+        let again = Script { at: number as f64 * 9.0, every: Some(95.0), rate: 0.6e6, ..Script::usual(&node.name, &image) };
         (node, vec![Script { pod: pod(("ml", "trainer"), number), ..long }, again])
     })
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, Resource};
 use super::pods::{self, Placed};
-use super::script::Script;
+use super::script::{Script, whole};
 use super::told::{Speaker, Telling, heartbeat};
 use super::{Cast, NodeRole, Scene};
 use crate::clock::Seconds;
@@ -74,8 +74,8 @@ impl Player {
             let over = ((LEAD - script.at - lasts) / every).ceil().max(0.0);
             let missed = over > 0.0 && script.every.is_none();
             let round = if every.is_finite() { over } else { 0.0 };
-            let at = (!missed).then(|| began + script.at + if round > 0.0 { round * every } else { 0.0 });
-            Next { script, at, round: round as u64 }
+            let at = (!missed).then_some(began + script.at + if round > 0.0 { round * every } else { 0.0 });
+            Next { script, at, round: whole(round) }
         });
         let http = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build().into();
         Self {
@@ -157,11 +157,11 @@ impl Player {
             state.ended.is_none()
         });
         self.live = live;
-        for node in 0..self.nodes.len() {
+        for (node, active) in active.into_iter().enumerate() {
             if self.beats[node] <= now && !self.is_silent(node, now) {
                 self.beats[node] = now + HEARTBEAT;
                 let role = &self.nodes[node];
-                records.entry(node).or_default().push(heartbeat(now - role.late, active[node], &role.queued));
+                records.entry(node).or_default().push(heartbeat(now - role.late, active, &role.queued));
             }
         }
         records

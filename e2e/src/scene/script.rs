@@ -142,7 +142,7 @@ impl Script {
         let stalled_since = stall_at.filter(|(from, lasts)| (*from..from + lasts).contains(&now)).map(|(from, _)| from);
         let stood = stall_at.map_or(0.0, |(from, lasts)| (now - from).clamp(0.0, lasts));
         let fetched = ((now - self.resolve - stood) * self.rate).clamp(0.0, self.to_fetch() as f64);
-        let fetched = fetched.round() as u64;
+        let fetched = whole(fetched);
         let phase = match (now < self.resolve, fetched < self.to_fetch()) {
             (true, _) => "resolving",
             (false, true) => "downloading",
@@ -150,6 +150,12 @@ impl Script {
         };
         State { phase, fetched, stalled_since, ended: (after >= lasts).then_some(lasts) }
     }
+}
+
+/// The whole number next to one that is not negative and far below 2^53.
+#[expect(clippy::cast_possible_truncation, reason = "it was rounded, and such numbers are whole in both types")]
+pub(super) fn whole(number: f64) -> u64 {
+    number.round() as u64
 }
 
 #[cfg(test)]

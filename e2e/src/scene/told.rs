@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::script::{End, Script, State};
+use super::script::{End, Script, State, whole};
 use crate::clock::Seconds;
 
 const MEDIA_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
@@ -119,8 +119,8 @@ impl Telling<'_> {
             return Vec::new();
         }
         let left = (script.to_fetch() - state.fetched) as f64 / script.rate + script.unpack;
-        let rate = if state.phase == "downloading" { script.rate as u64 } else { 0 };
-        let time = |share: f64| int((left * share * 1e9) as u64);
+        let rate = if state.phase == "downloading" { whole(script.rate) } else { 0 };
+        let time = |share: f64| int(whole(left * share * 1e9));
         vec![
             pair("pulltrace.pull.rate", int(rate)),
             pair("pulltrace.pull.eta", time(1.0)),
@@ -217,7 +217,8 @@ fn list(values: impl Iterator<Item = Value>) -> Value {
 }
 
 fn nanos(time: Seconds) -> u64 {
-    (time * 1e9) as u64
+    // Whole microseconds, of which a double holds every one.
+    whole(time * 1e6) * 1000
 }
 
 fn hex(bytes: &[u8]) -> String {

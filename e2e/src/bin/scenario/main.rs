@@ -14,14 +14,12 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use e2e::clock;
-use e2e::process::Process;
 use e2e::pulltrace::{Agent, Collector};
 use e2e::scene::api::Api;
 use e2e::scene::player::Player;
 use e2e::scene::{Scene, catalog};
+use e2e::simulated::Simulated;
 use e2e::stop::Stop;
-use e2e::tools::built;
-use tempfile::TempDir;
 
 use crate::stack::Stack;
 
@@ -150,24 +148,16 @@ fn places(collector: &Collector, stack: Option<&Stack>) {
 struct Real {
     node: String,
     agent: Agent,
-    _containerd: Process,
-    _folder: TempDir,
+    _containerd: Simulated,
 }
 
 impl Real {
     /// Starts both for a scene that they can play.
     fn start(scene: &Scene, collector: &Collector) -> Option<Self> {
-        let scenario = scene.real?;
         let node = format!("{}-real", scene.name);
-        let folder = tempfile::Builder::new().prefix("pt-scene-").tempdir().expect("the temporary folder is writable");
-        let socket = folder.path().join("containerd.sock");
-        let path = socket.to_str().expect("a temporary folder's name is text");
-        let args = ["--socket", path, "--scenario-name", scenario, "--loop"];
-        let program = built("simulated-containerd");
-        let mut containerd = Process::spawn("simulated-containerd", folder.path(), &program, &args, &[]);
-        containerd.ready(Duration::from_secs(10), || socket.exists());
-        let agent = Agent::start(&node, &socket, &collector.endpoint(), &[]);
-        Some(Self { node, agent, _containerd: containerd, _folder: folder })
+        let containerd = Simulated::start(scene.real?);
+        let agent = Agent::start(&node, &containerd.socket(), &collector.endpoint(), &[]);
+        Some(Self { node, agent, _containerd: containerd })
     }
 }
 
