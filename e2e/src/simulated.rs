@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::host::Host;
 use crate::process::Process;
+use crate::pulltrace::Agent;
 use crate::tools::built;
 
 /// It may take so long to listen.
@@ -18,6 +20,7 @@ const START: Duration = Duration::from_secs(10);
 pub struct Simulated {
     scenario: &'static str,
     process: Process,
+    host: Host,
     folder: TempDir,
 }
 
@@ -30,7 +33,18 @@ impl Simulated {
     pub fn start(scenario: &'static str) -> Self {
         let folder = tempfile::Builder::new().prefix("pt-simulated-").tempdir().expect("the temporary folder is writable");
         let process = spawn(scenario, folder.path());
-        Self { scenario, process, folder }
+        // So it tells where it keeps everything.
+        let host = Host::start(&PathBuf::from(format!("{}.root", socket(folder.path()).display())));
+        Self { scenario, process, host, folder }
+    }
+
+    /// A real agent that watches it, as this node's, on a host of its own.
+    ///
+    /// # Panics
+    /// As [`Agent::start`].
+    #[must_use]
+    pub fn watched(&self, node: &str, endpoint: &str) -> Agent {
+        Agent::start(node, &self.socket(), endpoint, &[("PULLTRACE_HOST_ROOT", &self.host.root())])
     }
 
     /// Where it listens.

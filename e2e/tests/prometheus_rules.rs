@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use e2e::clock;
+use e2e::host::Host;
 use e2e::prometheus::{Job, Prometheus, Release};
 use e2e::promql::{self, Asked};
 use e2e::pulltrace::{Agent, Collector};
@@ -68,7 +69,7 @@ fn rules() -> PathBuf {
 /// A real agent beside a simulated containerd.
 fn real_agent(scenario: &'static str, collector: &Collector) -> (Simulated, Agent) {
     let containerd = Simulated::start(scenario);
-    let agent = Agent::start(&format!("{scenario}-real"), &containerd.socket(), &collector.endpoint(), &[]);
+    let agent = containerd.watched(&format!("{scenario}-real"), &collector.endpoint());
     (containerd, agent)
 }
 
@@ -158,7 +159,9 @@ fn of_dashboards() -> Vec<Question> {
         serde_json::from_str::<Value>(&text).expect("a dashboard is JSON")
     };
     let asked = files.iter().flat_map(|path| promql::of_dashboard(&read(path)));
-    asked.map(|asked| Question { asked, label: None }).collect()
+    // Where no folder lies on a block device, no agent finds a disk.
+    let can_be = |asked: &Asked| Host::has_disk() || !asked.expression.contains("pulltrace_host_disk_");
+    asked.filter(can_be).map(|asked| Question { asked, label: None }).collect()
 }
 
 /// Every rule as Prometheus has read it.

@@ -156,7 +156,7 @@ impl Real {
     fn start(scene: &Scene, collector: &Collector) -> Option<Self> {
         let node = format!("{}-real", scene.name);
         let containerd = Simulated::start(scene.real?);
-        let agent = Agent::start(&node, &containerd.socket(), &collector.endpoint(), &[]);
+        let agent = containerd.watched(&node, &collector.endpoint());
         Some(Self { node, agent, _containerd: containerd })
     }
 }
