@@ -154,6 +154,7 @@ fn of_dashboards() -> Vec<Question> {
     let files = fs::read_dir(repository("dashboards")).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
     let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
     files.sort();
+    assert_eq!(files.is_empty(), !repository("dashboards").exists(), "a folder for dashboards has some");
     let read = |path: &PathBuf| {
         let text = fs::read_to_string(path).expect("a dashboard can be read");
         serde_json::from_str::<Value>(&text).expect("a dashboard is JSON")
@@ -192,8 +193,12 @@ fn unanswered(prometheus: &Prometheus, question: &Question) -> Option<String> {
         Ok(series) => series,
         Err(why) => return Some(why),
     };
+    // What is no number is shown as nothing.
     let fits = |series: &Value| {
-        question.label.is_none_or(|(label, value)| series["metric"][label].as_str().is_some_and(|is| is.starts_with(value)))
+        series["value"][1] != "NaN"
+            && question
+                .label
+                .is_none_or(|(label, value)| series["metric"][label].as_str().is_some_and(|is| is.starts_with(value)))
     };
     match series.iter().any(fits) {
         true => None,
