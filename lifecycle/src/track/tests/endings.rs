@@ -468,7 +468,7 @@ fn a_client_that_records_the_image_before_it_unpacks_it_is_ready_when_all_is_unp
 fn ended_without_a_byte(seconds: u64) -> Outcome {
     let mut play = Play::new();
     let begin = play.now;
-    let moving = |play: &Play| ingest("other", play.now.since(begin).as_millis() as u64, play.now);
+    let moving = |play: &Play| ingest("other", play.now.since(begin).as_secs() << 10, play.now);
     let leases = || vec![named("other", begin, vec![downloading("other")]), named("one", begin, vec![downloading("base")])];
     for _ in 0..seconds * 2 {
         play.wait(500);
