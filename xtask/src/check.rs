@@ -2,7 +2,7 @@
 //! running is in `test`.
 
 use crate::shell::{self, Repo, step};
-use crate::{protoc, tidy, vocab};
+use crate::{dashboards, protoc, tidy, vocab};
 
 /// All steps, each with its seconds.
 ///
@@ -20,5 +20,6 @@ pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
         shell::run(cargo.env("RUSTDOCFLAGS", "--deny warnings --allow rustdoc::private_intra_doc_links"))
     })?;
     step("tidy", || tidy::run(repo))?;
-    step("vocab", || vocab::run(repo))
+    step("vocab", || vocab::run(repo))?;
+    step("dashboards", || dashboards::run(repo))
 }

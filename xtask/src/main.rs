@@ -5,6 +5,8 @@
 mod bench;
 mod build;
 mod check;
+#[expect(dead_code, reason = "spoken by the dashboards that come next")]
+mod dashboards;
 mod demo;
 mod dist;
 mod paths;
@@ -42,6 +44,9 @@ enum Command {
     /// Writes the generated files (docs/telemetry.md, rules/pulltrace-prometheusrule.yaml)
     Gen,
     /// Fails when a generated file or a name in docs, dashboards, rules or code is not the vocabulary's
+    /// Writes the Grafana dashboards (dashboards/)
+    Dashboards,
+    /// Fails when a generated file or a name in docs, dashboards or code is not the vocabulary's
     Vocab,
     /// Everything CI runs: check, build, tests, live tests
     Test(test::Args),
@@ -73,6 +78,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Check => check::run(&repo),
         Command::Tidy => tidy::run(&repo),
         Command::Gen => vocab::generate(&repo).and_then(|()| rules::generate(&repo)),
+        Command::Gen => vocab::generate(&repo),
+        Command::Dashboards => dashboards::generate(&repo),
         Command::Vocab => vocab::run(&repo),
         Command::Test(args) => test::run(&repo, &args),
         Command::Demo(args) => demo::run(&repo, &args),
