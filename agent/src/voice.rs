@@ -49,6 +49,7 @@ impl Voice {
         self.telemetry.pull(&pull);
         if let Some(host) = &self.host {
             pull.host = host.lock().unwrap_or_else(PoisonError::into_inner).beside(&pull);
+            self.telemetry.host(&pull.host);
         }
         self.outbox.pull(first, pull);
     }

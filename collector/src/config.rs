@@ -15,7 +15,12 @@ use tracing_subscriber::EnvFilter;
 
 use self::access::AccessArguments;
 pub(crate) use self::access::{Access, Known};
-use crate::{http::Caps, listen::Address, metrics::ACTIVE_PULLS, serve::MAX_CONNECTIONS};
+use crate::{
+    http::Caps,
+    listen::Address,
+    metrics::{ACTIVE_PULLS, Followed, WORKLOADS},
+    serve::MAX_CONNECTIONS,
+};
 
 /// Variables of the agent and of the tools, which may stand in the same environment.
 const OF_OTHERS: [&str; 9] = [
@@ -30,7 +35,7 @@ const OF_OTHERS: [&str; 9] = [
     "PULLTRACE_SKIPS",
 ];
 /// Most pulls that may be asked to have series of their own.
-const MAX_ACTIVE_PULLS: usize = 1000;
+const MAX_FOLLOWED: usize = 1000;
 /// Begins the names of all our variables.
 const PREFIX: &str = "PULLTRACE_";
 
@@ -82,8 +87,12 @@ struct Arguments {
     registry_labels: Vec<String>,
 
     /// Pulls that get series of their own in metrics while they run: the longest running, at most so many; 0 for none
-    #[arg(long, env = "PULLTRACE_METRICS_ACTIVE_PULLS", default_value_t = ACTIVE_PULLS, value_parser = active_pulls)]
+    #[arg(long, env = "PULLTRACE_METRICS_ACTIVE_PULLS", default_value_t = ACTIVE_PULLS, value_parser = followed)]
     metrics_active_pulls: usize,
+
+    /// Workloads that get series of their own in metrics: those that lack most images, at most so many; 0 for none
+    #[arg(long, env = "PULLTRACE_METRICS_WORKLOADS", default_value_t = WORKLOADS, value_parser = followed)]
+    metrics_workloads: usize,
 
     /// Whether started, completed and failed pulls are written to standard output as JSON lines
     #[arg(long, env = "PULLTRACE_EVENT_LOG", default_value = "on")]
@@ -131,8 +140,8 @@ pub struct Config {
     pub forward_progress: bool,
     /// Registries that get a label of their own in metrics; the first that are seen if empty.
     pub registry_labels: Vec<String>,
-    /// How many of the longest running pulls get series of their own in metrics.
-    pub active_pulls: usize,
+    /// What gets series of its own in metrics.
+    pub(crate) followed: Followed,
     /// Whether the event log is written to standard output.
     pub event_log: bool,
     /// Name of the cluster, for pulls whose agents say none; may be empty.
@@ -217,7 +226,7 @@ impl Config {
             forward_endpoints: endpoints.iter().map(endpoint).collect::<Result<_, _>>()?,
             forward_progress: arguments.forward_progress == Switch::On,
             registry_labels: named(&arguments.registry_labels),
-            active_pulls: arguments.metrics_active_pulls,
+            followed: Followed { pulls: arguments.metrics_active_pulls, workloads: arguments.metrics_workloads },
             event_log: arguments.event_log == Switch::On,
             cluster_name: arguments.cluster_name,
             kubernetes: arguments.kubernetes,
@@ -268,9 +277,9 @@ fn filter(text: &str) -> Result<String, &'static str> {
     EnvFilter::builder().parse(text).map(|_| text.to_owned()).map_err(|_| FORM)
 }
 
-fn active_pulls(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| *number <= MAX_ACTIVE_PULLS);
-    number.ok_or_else(|| format!("a number from 0 to {MAX_ACTIVE_PULLS}"))
+fn followed(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number <= MAX_FOLLOWED);
+    number.ok_or_else(|| format!("a number from 0 to {MAX_FOLLOWED}"))
 }
 
 fn protocol(text: &str) -> Result<Protocol, &'static str> {

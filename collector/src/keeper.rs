@@ -231,9 +231,7 @@ impl Task {
     fn take_waits(&mut self) {
         let mut spans = Vec::new();
         while let Some((wait, pull)) = self.board.poll_wait() {
-            if wait.failure.is_none() {
-                self.metrics.pod_waited(wait.until.since(wait.from), pull);
-            }
+            self.metrics.pod_waited(&wait, pull.map(|pull| (pull, self.board.began(pull))));
             let teller = pull.and_then(|pull| Some((pull, self.board.teller(pull)?)));
             self.metrics.ends().waited(teller.map(|(_, (_, is_agent))| is_agent));
             if let Some((pull, (node, has_root))) = teller.filter(|_| !self.forward.is_empty()) {
@@ -270,7 +268,7 @@ impl Task {
             pods = true;
         }
         self.metrics.board(&self.board);
-        let long = self.board.long_running(self.metrics.active_pulls(), LONG, now);
+        let long = self.board.long_running(self.metrics.followed().pulls, LONG, now);
         let long_running: Arc<[PullId]> = long.collect();
         let crowded: BTreeSet<_> = self.board.crowded().cloned().collect();
         let others = self.snapshot.long_running != long_running || *self.snapshot.crowded != crowded;

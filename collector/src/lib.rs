@@ -23,6 +23,7 @@ mod metrics;
 mod proxies;
 mod readiness;
 mod receive;
+mod rollouts;
 mod serve;
 mod snapshot;
 mod tls;
@@ -63,7 +64,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     listeners.announce();
     let (intake_stop, site_stop) = (Stop::default(), Stop::default());
     let epoch = RandomState::new().hash_one(());
-    let metrics = Metrics::following(&config.registry_labels, config.active_pulls);
+    let metrics = Metrics::following(&config.registry_labels, config.followed);
     let limits = Limits { history: config.history_ttl, ..Limits::default() };
     let forward = Forward::start(config.forward_endpoints, &metrics);
     let keeper = Keeper::start_telling(forward.clone(), limits, epoch, metrics.clone(), site_stop.wait());

@@ -4,23 +4,26 @@
 //! How the registry is written out is the business of [`exposition`].
 
 mod active;
+mod agents;
 mod ends;
 pub(crate) mod exposition;
 mod pressing;
+mod rollouts;
 mod sinks;
 mod streams;
+mod waits;
 
 use std::{
     collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use lifecycle::{
-    board::{Board, Counts, phase_durations},
+    board::{Board, Counts, Tally, WaitOver, phase_durations},
     names::{self, TABLE},
-    pull::{Outcome, Phase, Pull, PullId},
+    pull::{CacheUse, ErrorClass, Outcome, Phase, Pull, PullId},
+    time::Timestamp,
     wire::Rejected,
 };
 use prometheus_client::{
@@ -29,25 +32,46 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use self::sinks::Sinks;
 pub(crate) use self::{
     active::{ACTIVE_PULLS, LONG},
     ends::Ends,
+    rollouts::WORKLOADS,
     sinks::SinkMetrics,
     streams::{SseClient, Streams},
 };
+use self::{sinks::Sinks, waits::Waits};
 
 /// Registries that get a label of their own when none are configured: the first so many that are seen.
 pub(crate) const MAX_REGISTRIES: usize = 50;
 /// The label of all other registries.
 const OTHER: &str = "other";
+/// Where bytes came from.
+const SOURCES: [&str; 2] = ["fetched", "cached"];
 /// The label of what nobody knows.
 const UNKNOWN: &str = "unknown";
 
 /// Buckets of durations, in seconds: from a cached image to a model of many gigabytes.
 const BUCKETS: [f64; 14] = [0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0];
 
+/// Buckets of speeds, in bytes per second: from a trickle to a link of ten gigabits.
+const SPEEDS: [f64; 12] = [1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7, 2.5e7, 5e7, 1e8, 2.5e8, 1e9];
+
 type TracedHistogram = HistogramWithExemplars<TraceLabel>;
+
+/// How many things get series of their own that end with them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Followed {
+    /// Pulls that run, the longest running ones.
+    pub(crate) pulls: usize,
+    /// Workloads, those that lack most images.
+    pub(crate) workloads: usize,
+}
+
+impl Default for Followed {
+    fn default() -> Self {
+        Self { pulls: ACTIVE_PULLS, workloads: WORKLOADS }
+    }
+}
 
 /// The collector's metrics; cheap to clone, all clones count together.
 #[derive(Clone)]
@@ -56,13 +80,14 @@ pub(crate) struct Metrics(Arc<Inner>);
 struct Inner {
     registry: Registry,
     registries: Mutex<Registries>,
-    active_pulls: usize,
+    followed: Followed,
     last: Mutex<Counts>,
     active: Gauge,
     in_phase: Family<PhaseLabel, Gauge>,
     stalled: Gauge,
+    held_up: Family<ByLabel, Gauge>,
     pods_waiting: Gauge,
-    pod_wait: TracedHistogram,
+    waits: Waits,
     pods_refused: Counter,
     pulls: Family<PullLabels, Counter>,
     duration: Family<PullLabels, TracedHistogram, fn() -> TracedHistogram>,
@@ -70,6 +95,7 @@ struct Inner {
     ends: Ends,
     bytes: Family<BytesLabels, Counter>,
     errors: Family<ErrorLabels, Counter>,
+    throughput: Family<RegistryLabel, TracedHistogram, fn() -> TracedHistogram>,
     agents: Gauge,
     reports: Counter,
     streams: Streams,
@@ -91,23 +117,22 @@ impl Metrics {
     /// As they are unless configured otherwise, but for the registries.
     #[cfg(test)]
     pub(crate) fn new(registries: &[String]) -> Self {
-        Self::following(registries, ACTIVE_PULLS)
+        Self::following(registries, Followed::default())
     }
 
     /// All metrics at zero. Only these registries get a label of their own; if none are named, the first [`MAX_REGISTRIES`] that are seen.
-    /// So many of the longest running pulls get series of their own.
-    pub(crate) fn following(registries: &[String], active_pulls: usize) -> Self {
-        let histogram: fn() -> TracedHistogram = || TracedHistogram::new(BUCKETS.into_iter());
+    pub(crate) fn following(registries: &[String], followed: Followed) -> Self {
         let mut inner = Inner {
             registry: Registry::default(),
             registries: Mutex::new(Registries::new(registries)),
-            active_pulls,
+            followed,
             last: Mutex::default(),
             active: Gauge::default(),
             in_phase: Family::default(),
             stalled: Gauge::default(),
+            held_up: Family::default(),
             pods_waiting: Gauge::default(),
-            pod_wait: histogram(),
+            waits: Waits::default(),
             pods_refused: Counter::default(),
             pulls: Family::default(),
             duration: Family::new_with_constructor(histogram),
@@ -115,6 +140,7 @@ impl Metrics {
             ends: Ends::default(),
             bytes: Family::default(),
             errors: Family::default(),
+            throughput: Family::new_with_constructor(|| TracedHistogram::new(SPEEDS.into_iter())),
             agents: Gauge::default(),
             reports: Counter::default(),
             streams: Streams::default(),
@@ -133,22 +159,30 @@ impl Metrics {
     /// both outcomes.
     pub(crate) fn pull_ended(&self, pull: &Pull, again: bool) {
         let Some(ending) = &pull.ending else { return };
+        let inner = &self.0;
         let registry = self.registry_label(pull);
+        self.begin(&registry);
         let cache = pull.cache_use().map_or(UNKNOWN, |cache| cache.as_str());
         let labels = PullLabels { outcome: ending.outcome.as_str(), registry: registry.clone(), cache };
-        self.0.pulls.get_or_create(&labels).inc();
-        let trace = TraceLabel { trace_id: pull.id.to_string() };
-        self.0.duration.get_or_create(&labels).observe(pull.duration().as_secs_f64(), Some(trace.clone()), None);
+        inner.pulls.get_or_create(&labels).inc();
+        let trace = || Some(TraceLabel { trace_id: pull.id.to_string() });
+        inner.duration.get_or_create(&labels).observe(pull.duration().as_secs_f64(), trace(), None);
         for (phase, took) in phase_durations(pull) {
             let labels = PhaseLabels { phase: phase.as_str(), registry: registry.clone() };
-            self.0.phase_duration.get_or_create(&labels).observe(took.as_secs_f64(), Some(trace.clone()), None);
+            inner.phase_duration.get_or_create(&labels).observe(took.as_secs_f64(), trace(), None);
+            let (bytes, seconds) = (pull.fetched_bytes(), took.as_secs_f64());
+            if phase == Phase::Downloading && bytes > 0 && seconds > 0.0 {
+                let label = RegistryLabel { registry: registry.clone() };
+                inner.throughput.get_or_create(&label).observe(bytes as f64 / seconds, trace(), None);
+            }
         }
-        self.0.ends.count(pull, &registry, again);
-        for (source, bytes) in [("fetched", pull.fetched_bytes()), ("cached", pull.cached_bytes())] {
-            self.0.bytes.get_or_create(&BytesLabels { registry: registry.clone(), source }).inc_by(bytes);
+        inner.ends.count(pull, &registry, again);
+        for (source, bytes) in SOURCES.into_iter().zip([pull.fetched_bytes(), pull.cached_bytes()]) {
+            inner.bytes.get_or_create(&BytesLabels { registry: registry.clone(), source }).inc_by(bytes);
         }
+        inner.waits.within(pull);
         if let Outcome::Failed(failure) = &ending.outcome {
-            self.0.errors.get_or_create(&ErrorLabels { class: failure.class.as_str(), registry }).inc();
+            inner.errors.get_or_create(&ErrorLabels { class: failure.class.as_str(), registry }).inc();
         }
     }
 
@@ -157,15 +191,14 @@ impl Metrics {
         &self.0.ends
     }
 
-    /// Counts a container that has its image after such a wait for a pull, if that is known.
-    pub(crate) fn pod_waited(&self, wait: Duration, pull: Option<PullId>) {
-        let trace = pull.map(|pull| TraceLabel { trace_id: pull.to_string() });
-        self.0.pod_wait.observe(wait.as_secs_f64(), trace, None);
+    /// Counts the wait of a container that is over, for the pull that began then in its runtime, as far as that is known.
+    pub(crate) fn pod_waited(&self, wait: &WaitOver, pull: Option<(PullId, Option<Timestamp>)>) {
+        self.0.waits.over(wait, pull);
     }
 
-    /// So many of the longest running pulls get series of their own.
-    pub(crate) fn active_pulls(&self) -> usize {
-        self.0.active_pulls
+    /// What gets series of its own.
+    pub(crate) fn followed(&self) -> Followed {
+        self.0.followed
     }
 
     /// Takes over what the board counts.
@@ -176,6 +209,9 @@ impl Metrics {
         inner.stalled.set(number(tally.stalled));
         for (phase, pulls) in Phase::ALL.iter().zip(tally.in_phase) {
             inner.in_phase.get_or_create(&PhaseLabel { phase: phase.as_str() }).set(number(pulls));
+        }
+        for (by, pulls) in Tally::HELD_UP.into_iter().zip(tally.held_up) {
+            inner.held_up.get_or_create(&ByLabel { by }).set(number(pulls));
         }
         inner.agents.set(number(board.connected()));
         inner.board_pulls.set(number(board.len()));
@@ -224,6 +260,24 @@ impl Metrics {
         self.0.sinks.sink(sink)
     }
 
+    /// Begins the counters of a registry with the first pull of it that ends, so that the next one that fails in another way is seen to be
+    /// counted: of a counter that is there only from its first count on, nobody sees the growth.
+    fn begin(&self, registry: &str) {
+        let first = self.0.registries.lock().unwrap_or_else(PoisonError::into_inner).begun.insert(registry.to_owned());
+        if !first {
+            return;
+        }
+        let registry = || registry.to_owned();
+        for class in ErrorClass::ALL {
+            drop(self.0.errors.get_or_create(&ErrorLabels { class: class.as_str(), registry: registry() }));
+        }
+        for outcome in Outcome::WORDS {
+            for cache in CacheUse::ALL.map(CacheUse::as_str).into_iter().chain([UNKNOWN]) {
+                drop(self.0.pulls.get_or_create(&PullLabels { outcome, registry: registry(), cache }));
+            }
+        }
+    }
+
     fn registry_label(&self, pull: &Pull) -> String {
         let Some(image) = &pull.image else { return UNKNOWN.to_owned() };
         self.0.registries.lock().unwrap_or_else(PoisonError::into_inner).label(image.registry()).to_owned()
@@ -237,7 +291,8 @@ impl Inner {
         register(registry, names::METRIC_IN_PHASE, self.in_phase.clone());
         register(registry, names::METRIC_STALLED, self.stalled.clone());
         register(registry, names::METRIC_PODS_WAITING, self.pods_waiting.clone());
-        register(registry, names::METRIC_POD_WAIT, self.pod_wait.clone());
+        register(registry, names::METRIC_HELD_UP, self.held_up.clone());
+        self.waits.register(registry);
         register(registry, names::METRIC_BOARD_PODS_REFUSED, self.pods_refused.clone());
         register(registry, names::METRIC_PULLS, self.pulls.clone());
         register(registry, names::METRIC_DURATION, self.duration.clone());
@@ -245,6 +300,7 @@ impl Inner {
         self.ends.register(registry);
         register(registry, names::METRIC_BYTES, self.bytes.clone());
         register(registry, names::METRIC_ERRORS, self.errors.clone());
+        register(registry, names::METRIC_THROUGHPUT, self.throughput.clone());
         register(registry, names::METRIC_AGENTS, self.agents.clone());
         register(registry, names::METRIC_REPORTS, self.reports.clone());
         self.streams.register(registry);
@@ -263,15 +319,22 @@ fn register(registry: &mut Registry, name: &'static str, metric: impl Metric) {
     registry.register(name.trim_end_matches("_total"), help.trim_end_matches('.'), metric);
 }
 
+/// A distribution of durations.
+fn histogram() -> TracedHistogram {
+    TracedHistogram::new(BUCKETS.into_iter())
+}
+
 /// Which registries have a label of their own.
 struct Registries {
     named: BTreeSet<String>,
     open: bool,
+    /// Labels whose counters have begun.
+    begun: BTreeSet<String>,
 }
 
 impl Registries {
     fn new(named: &[String]) -> Self {
-        Self { named: named.iter().cloned().collect(), open: named.is_empty() }
+        Self { named: named.iter().cloned().collect(), open: named.is_empty(), begun: BTreeSet::new() }
     }
 
     fn label<'a>(&mut self, host: &'a str) -> &'a str {
@@ -314,6 +377,16 @@ struct BytesLabels {
 struct ErrorLabels {
     class: &'static str,
     registry: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RegistryLabel {
+    registry: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByLabel {
+    by: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

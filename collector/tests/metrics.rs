@@ -36,8 +36,9 @@ fn eventful() -> House {
     house
 }
 
-/// What nobody but the Kubernetes API, or a silence of minutes, leads to; `metrics::pressing` holds its tests.
-const ELSEWHERE: [&str; 3] = [names::METRIC_AGENT_SILENT, names::METRIC_WORKLOAD_SINCE, names::METRIC_WORKLOAD_ETA];
+/// What nobody but the Kubernetes API, or a silence of minutes, leads to; `metrics::pressing` and `rollouts` hold its tests.
+const ELSEWHERE: [&str; 4] =
+    [names::METRIC_AGENT_SILENT, names::METRIC_WORKLOAD_NODES, names::METRIC_WORKLOAD_SINCE, names::METRIC_WORKLOAD_ETA];
 
 #[test]
 fn every_metric_of_the_vocabulary_is_exported_with_its_labels() {
@@ -75,6 +76,12 @@ fn what_happened_is_what_is_counted() {
         ("pulltrace_pull_phase_duration_seconds_sum{phase=\"downloading\",registry=\"docker.io\"}", 3.0),
         ("pulltrace_pull_bytes_total{registry=\"docker.io\",source=\"fetched\"}", 1500.0),
         ("pulltrace_pull_errors_total{class=\"tls\",registry=\"other\"}", 1.0),
+        ("pulltrace_pulls_held_up{by=\"stalled\"}", 1.0),
+        ("pulltrace_pulls_held_up{by=\"disk\"}", 0.0),
+        ("pulltrace_pull_throughput_bytes_per_second_sum{registry=\"docker.io\"}", 500.0),
+        ("pulltrace_pull_wait_seconds_total{kind=\"layer_lock\"}", 0.0),
+        ("pulltrace_agents_in_state{state=\"watching\"}", 1.0),
+        ("pulltrace_agents_in_state{state=\"silent\"}", 0.0),
         ("pulltrace_agents_connected", 1.0),
         ("pulltrace_agent_reports_total", 6.0),
         ("pulltrace_receiver_accepted_total", 6.0),
@@ -95,6 +102,18 @@ fn what_happened_is_what_is_counted() {
     ] {
         assert_eq!(house.metric(series), value, "{series}\n{}", house.scrape());
     }
+}
+
+#[test]
+fn the_counters_of_a_registry_begin_with_its_first_pull_so_that_the_first_failure_is_growth() {
+    let house = House::start(&[]);
+    house.report(&[(Finished, &ready(pull("ghcr.io/c/c:1", 1, 1500)))]);
+    let errors = "pulltrace_pull_errors_total{class=\"tls\",registry=\"ghcr.io\"}";
+    eventually("they are there", || house.scrape().contains(errors).then_some(()));
+    assert_eq!(house.metric(errors), 0.0);
+    house.report(&[(Finished, &failed(pull("ghcr.io/c/d:1", 2, 3), ErrorClass::Tls, "bad certificate"))]);
+    eventually("it is counted", || (house.metric(errors) == 1.0).then_some(()));
+    assert_eq!(house.metric("pulltrace_pulls_total{outcome=\"lost\",registry=\"ghcr.io\",cache=\"full\"}"), 0.0);
 }
 
 #[test]

@@ -10,7 +10,10 @@ mod tests;
 
 use std::time::Duration;
 
-pub use self::pods::{Image, Rollout, pod, rollout};
+pub use self::{
+    host::Strain,
+    pods::{Image, Rollout, pod, rollout},
+};
 
 use crate::{
     image::ImageRef,

@@ -72,6 +72,8 @@ impl Entry {
         let unit = match self.unit {
             "s" => "_seconds",
             "By" => "_bytes",
+            "By/s" => "_bytes_per_second",
+            "%" => "_percent",
             _ => "",
         };
         let name = self.name.replace('.', "_");
@@ -216,6 +218,13 @@ vocabulary! {
     // what the agent measures
     AGENT_METRIC_PULLS = AgentHistogram "pulltrace.image.pull.duration" "s" ["pulltrace.pull.outcome", "server.address", "pulltrace.pull.cache", "error.type"] "Duration of pulls that ended on this node; their number is its count.";
     AGENT_METRIC_ACTIVE = AgentGauge "pulltrace.image.pull.active" "{pull}" [] "Pulls that run on this node now.";
+    AGENT_METRIC_QUEUED = AgentGauge "pulltrace.image.pull.queued" "{image}" [] "Images that the kubelet is about to pull and that wait for their turn.";
+    AGENT_METRIC_NETWORK = AgentGauge "pulltrace.host.network.receive" "By/s" [] "Bytes per second that the node's network cards received, for whomever; while pulls run.";
+    AGENT_METRIC_NETWORK_LIMIT = AgentGauge "pulltrace.host.network.capacity" "By/s" [] "Bytes per second that the links of these cards carry; while pulls run.";
+    AGENT_METRIC_DISK = AgentGauge "pulltrace.host.disk.utilization" "%" [] "Share of time in which the disk below containerd's folder was busy; while pulls run.";
+    AGENT_METRIC_IO_PRESSURE = AgentGauge "pulltrace.host.io.pressure" "%" [] "Share of time in which some task waited for disks; while pulls run.";
+    AGENT_METRIC_MEMORY_PRESSURE = AgentGauge "pulltrace.host.memory.pressure" "%" [] "Share of time in which all tasks waited for memory; while pulls run.";
+    AGENT_METRIC_CPU_PRESSURE = AgentGauge "pulltrace.host.cpu.pressure" "%" [] "Share of time in which some task waited for a processor; while pulls run.";
     AGENT_METRIC_IO = AgentCounter "pulltrace.layer.download.io" "By" ["server.address", "pulltrace.layer.source"] "Compressed bytes of pulls that ended: from the registry, or from the node's cache.";
     AGENT_METRIC_DOWNLOAD = AgentHistogram "pulltrace.layer.download.duration" "s" ["server.address"] "Time from opening a layer's download to its commit.";
     AGENT_METRIC_UNPACK = AgentHistogram "pulltrace.layer.unpack.duration" "s" ["pulltrace.snapshotter.name"] "Time from the start of unpacking a layer to its snapshot's commit.";
@@ -247,6 +256,7 @@ vocabulary! {
     METRIC_STALLED = Gauge "pulltrace_pulls_stalled" "{pull}" [] "Pulls of which no byte has arrived for too long.";
     METRIC_PODS_WAITING = Gauge "pulltrace_pods_waiting" "{pod}" [] "Pods that lack an image for which their kubelet has asked.";
     METRIC_POD_WAIT = Histogram "pulltrace_pod_image_wait_seconds" "s" [] "Time from a kubelet's first asking for a container's image until it was there; exemplars carry the trace id of the pull.";
+    METRIC_QUEUE = Histogram "pulltrace_image_queue_seconds" "s" [] "Time from a kubelet's asking for an image until its runtime began to pull it; exemplars carry the trace id of the pull.";
     METRIC_ACTIVE_RATIO = Gauge "pulltrace_active_pull_progress_ratio" "1" ["node", "image", "phase"] "Share of what is to be fetched that is fetched, of the longest running pulls.";
     METRIC_ACTIVE_RATE = Gauge "pulltrace_active_pull_bytes_per_second" "By/s" ["node", "image", "phase"] "Speed of the longest running pulls.";
     METRIC_ACTIVE_ETA = Gauge "pulltrace_active_pull_eta_seconds" "s" ["node", "image", "phase"] "Estimated time to ready of the longest running pulls.";
@@ -259,6 +269,8 @@ vocabulary! {
     METRIC_AGENT_SILENT = Gauge "pulltrace_agent_last_seen_timestamp_seconds" "s" ["node"] "When an agent that is silent was heard last, of those that are silent for longest and whose nodes were not removed.";
     METRIC_WORKLOAD_SINCE = Gauge "pulltrace_workload_image_wait_timestamp_seconds" "s" ["namespace", "kind", "workload"] "Since when the pods of a workload wait for an image, of the workloads that wait for longest.";
     METRIC_WORKLOAD_ETA = Gauge "pulltrace_workload_image_eta_seconds" "s" ["namespace", "kind", "workload"] "Estimated time until the last image that the pods of such a workload wait for is there.";
+    METRIC_HELD_UP = Gauge "pulltrace_pulls_held_up" "{pull}" ["by"] "Pulls that run now and are clearly held up: by the kubelet's queue, a wait within the runtime (download_slot, layer_lock, stalled, retrying), or the node itself (network, memory, disk).";
+    METRIC_WORKLOAD_NODES = Gauge "pulltrace_workload_nodes" "{node}" ["namespace", "kind", "workload", "state"] "Nodes by how far the images of a workload are there (done, pulling, queued, failed): of the workloads that lack most, as many as are configured; the others together as `other`.";
     METRIC_PULLS = Counter "pulltrace_pulls_total" "{pull}" ["outcome", "registry", "cache"] "Pulls that ended.";
     METRIC_DURATION = Histogram "pulltrace_pull_duration_seconds" "s" ["outcome", "registry", "cache"] "Duration of pulls that ended; exemplars carry the trace id.";
     METRIC_PHASE_DURATION = Histogram "pulltrace_pull_phase_duration_seconds" "s" ["phase", "registry"] "Time that ended pulls spent in each phase; exemplars carry the trace id.";
@@ -266,6 +278,9 @@ vocabulary! {
     METRIC_REPULLS = Counter "pulltrace_repulls_total" "{pull}" ["registry"] "Pulls that fetched an image again that the node had, as far as the collector remembers.";
     METRIC_BYTES = Counter "pulltrace_pull_bytes_total" "By" ["registry", "source"] "Compressed bytes of pulls that ended, fetched and cached.";
     METRIC_ERRORS = Counter "pulltrace_pull_errors_total" "{pull}" ["class", "registry"] "Pulls that failed, by error class.";
+    METRIC_PULL_WAIT = Counter "pulltrace_pull_wait_seconds_total" "s" ["kind"] "Time that ended pulls waited within the runtime: for a download slot (download_slot), for a layer that another pull brings (layer_lock), or for bytes that did not come (stalled).";
+    METRIC_THROUGHPUT = Histogram "pulltrace_pull_throughput_bytes_per_second" "By/s" ["registry"] "Bytes that an ended pull fetched, by the time that it downloaded; exemplars carry the trace id.";
+    METRIC_AGENTS_IN_STATE = Gauge "pulltrace_agents_in_state" "{agent}" ["state"] "Agents that are known: watching, blind (heard, but without their runtime), or silent (not heard for three heartbeats).";
     METRIC_AGENTS = Gauge "pulltrace_agents_connected" "{agent}" [] "Agents heard of within three heartbeats.";
     METRIC_REPORTS = Counter "pulltrace_agent_reports_total" "{report}" [] "Reports about pulls and nodes that were understood.";
     METRIC_REPORT_DELAY = Histogram "pulltrace_agent_report_delay_seconds" "s" [] "Time from an observation on the node until its report was here, by the clocks of both.";
@@ -313,7 +328,10 @@ mod tests {
         for entry in TABLE {
             match entry.kind {
                 Kind::Counter => assert!(entry.name.ends_with("_total"), "{}", entry.name),
-                Kind::Histogram => assert!(entry.name.ends_with("_seconds") && entry.unit == "s", "{}", entry.name),
+                Kind::Histogram => {
+                    let unit = if entry.unit == "By/s" { "_bytes_per_second" } else { "_seconds" };
+                    assert!(entry.name.ends_with(unit) && ["s", "By/s"].contains(&entry.unit), "{}", entry.name);
+                }
                 Kind::Gauge => assert!(!entry.name.ends_with("_total"), "{}", entry.name),
                 Kind::AgentGauge | Kind::AgentCounter => assert!(!entry.name.ends_with("total"), "{}", entry.name),
                 Kind::AgentHistogram => assert!(entry.name.ends_with(".duration") && entry.unit == "s", "{}", entry.name),
@@ -329,6 +347,8 @@ mod tests {
         assert_eq!(name(AGENT_METRIC_PULLS).as_deref(), Some("pulltrace_image_pull_duration_seconds"));
         assert_eq!(name(AGENT_METRIC_IO).as_deref(), Some("pulltrace_layer_download_io_bytes_total"));
         assert_eq!(name(AGENT_METRIC_ACTIVE).as_deref(), Some("pulltrace_image_pull_active"));
+        assert_eq!(name(AGENT_METRIC_NETWORK).as_deref(), Some("pulltrace_host_network_receive_bytes_per_second"));
+        assert_eq!(name(AGENT_METRIC_DISK).as_deref(), Some("pulltrace_host_disk_utilization_percent"));
         assert_eq!(name(PROCESS_CPU).as_deref(), Some("process_cpu_seconds_total"));
     }
 

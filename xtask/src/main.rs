@@ -43,10 +43,9 @@ enum Command {
     Tidy,
     /// Writes the generated files (docs/telemetry.md, rules/pulltrace-prometheusrule.yaml)
     Gen,
-    /// Fails when a generated file or a name in docs, dashboards, rules or code is not the vocabulary's
     /// Writes the Grafana dashboards (dashboards/)
     Dashboards,
-    /// Fails when a generated file or a name in docs, dashboards or code is not the vocabulary's
+    /// Fails when a generated file or a name in docs, dashboards, rules or code is not the vocabulary's
     Vocab,
     /// Everything CI runs: check, build, tests, live tests
     Test(test::Args),
@@ -78,7 +77,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Check => check::run(&repo),
         Command::Tidy => tidy::run(&repo),
         Command::Gen => vocab::generate(&repo).and_then(|()| rules::generate(&repo)),
-        Command::Gen => vocab::generate(&repo),
         Command::Dashboards => dashboards::generate(&repo),
         Command::Vocab => vocab::run(&repo),
         Command::Test(args) => test::run(&repo, &args),

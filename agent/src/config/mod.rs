@@ -24,7 +24,7 @@ use crate::{containerd::Selection, sockets};
 pub const PROBES: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9091);
 
 /// Variables of the collector and of the tools, which may stand in the same environment.
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 15] = [
     "PULLTRACE_HTTP_ADDR",
     "PULLTRACE_OTLP_GRPC_ADDR",
     "PULLTRACE_OTLP_HTTP_ADDR",
@@ -36,6 +36,7 @@ const OTHERS: [&str; 14] = [
     "PULLTRACE_EVENT_LOG",
     "PULLTRACE_GRAFANA_URL",
     "PULLTRACE_METRICS_ACTIVE_PULLS",
+    "PULLTRACE_METRICS_WORKLOADS",
     "PULLTRACE_SERVER",
     "PULLTRACE_TOOLS",
     "PULLTRACE_SKIPS",

@@ -19,7 +19,7 @@ use std::{
 use lifecycle::{
     measure::{Example, Metric},
     names,
-    pull::{CacheUse, Interval, Node, NodeReport, Outcome, Pull},
+    pull::{CacheUse, Host, Interval, Node, NodeReport, Outcome, Pull},
     time::Timestamp,
     wire::{self, Signal},
 };
@@ -116,8 +116,17 @@ impl Telemetry {
         state.news += u64::from(before != Some(report.active_pulls) || state.reachable != report.runtime_reachable);
         state.reachable = report.runtime_reachable;
         state.numbers.level(names::AGENT_METRIC_REACHABLE, u64::from(report.runtime_reachable));
+        state.numbers.level(names::AGENT_METRIC_QUEUED, report.queued_images.len() as u64);
+        if report.active_pulls == 0 {
+            state.numbers.host(&Host::default());
+        }
         drop(state);
         self.beats.send_modify(|beats| *beats += 1);
+    }
+
+    /// Takes over what else the node does while a pull runs. That is no news of its own: it goes out with the next numbers that do.
+    pub(crate) fn host(&self, host: &Host) {
+        self.state().numbers.host(host);
     }
 
     /// The agent's heartbeats from now on, and one if there was one already.
@@ -229,7 +238,7 @@ fn seconds(interval: &Interval) -> Option<f64> {
 mod tests {
     use lifecycle::{
         measure::Measured,
-        pull::{Ending, ErrorClass, Failure, Host, Phase, PullId, TimingSource},
+        pull::{Ending, ErrorClass, Failure, Percent, Phase, PullId, TimingSource},
     };
 
     use super::*;
@@ -343,6 +352,23 @@ mod tests {
         one.not_sent();
         assert!(due(&mut one, PERIOD) && !due(&mut other, PERIOD));
         assert!(!due(&mut one, 2 * PERIOD));
+    }
+
+    #[test]
+    fn the_load_of_the_host_is_told_while_pulls_run_and_only_what_is_known() {
+        let telemetry = new();
+        let told = || {
+            let load = [names::AGENT_METRIC_DISK, names::AGENT_METRIC_NETWORK, names::AGENT_METRIC_IO_PRESSURE];
+            let metrics = telemetry.metrics();
+            let of = |name| metrics.iter().find(|metric| metric.entry.name == name).map(|metric| metric.series[0].value.clone());
+            load.map(of)
+        };
+        telemetry.host(&Host { disk_busy: Percent::new(97), network_rate: Some(5), ..Host::default() });
+        assert_eq!(told(), [Some(Measured::Level(97)), Some(Measured::Level(5)), None]);
+        telemetry.host(&Host { network_rate: Some(7), ..Host::default() });
+        assert_eq!(told(), [None, Some(Measured::Level(7)), None]);
+        telemetry.node(&heartbeat(0, true));
+        assert_eq!(told(), [None, None, None]);
     }
 
     #[test]

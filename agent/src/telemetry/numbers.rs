@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use lifecycle::{
     measure::{Example, Labels, Measured, Metric, Series, Spread},
     names::{self, Entry},
+    pull::{Host, Percent},
 };
 
 /// Series of one metric, the one for those beyond it not among them.
@@ -46,6 +47,25 @@ impl Numbers {
         match before {
             Some(Measured::Level(before)) => Some(before),
             Some(Measured::Count(_) | Measured::Spread(_)) | None => None,
+        }
+    }
+
+    /// Sets the levels of the host's load; what is not known has none.
+    pub(super) fn host(&mut self, host: &Host) {
+        let percent = |share: Option<Percent>| share.map(|share| u64::from(share.get()));
+        let levels = [
+            (names::AGENT_METRIC_NETWORK, host.network_rate),
+            (names::AGENT_METRIC_NETWORK_LIMIT, host.network_limit),
+            (names::AGENT_METRIC_DISK, percent(host.disk_busy)),
+            (names::AGENT_METRIC_IO_PRESSURE, percent(host.io.map(|io| io.some))),
+            (names::AGENT_METRIC_MEMORY_PRESSURE, percent(host.memory.map(|memory| memory.full))),
+            (names::AGENT_METRIC_CPU_PRESSURE, percent(host.cpu)),
+        ];
+        for (metric, level) in levels {
+            match level {
+                Some(level) => _ = self.level(metric, level),
+                None => _ = self.0.remove(metric),
+            }
         }
     }
 

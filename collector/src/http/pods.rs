@@ -1,7 +1,7 @@
 //! REST about pods: everything that a pod's start waits for, and how far rollouts are. Pods are kept while they wait for images and as long as
 //! history after; how they look is the business of `lifecycle::board`, what is said of them of `lifecycle::explain`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use axum::{
     extract::{Path, State, rejection::PathRejection},
@@ -9,8 +9,8 @@ use axum::{
     response::Response,
 };
 use lifecycle::{
-    board::{ContainerStatus, PodKey, PodStatus, Workload, status::PullStatus},
-    explain::{self, Image, Rollout},
+    board::{ContainerStatus, PodKey, PodStatus, status::PullStatus},
+    explain::{self, Image},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -21,7 +21,10 @@ use super::{
     answer::written,
     query::{Asked, NAMESPACE},
 };
-use crate::snapshot::Snapshot;
+use crate::{
+    rollouts::{self, pull_of},
+    snapshot::Snapshot,
+};
 
 /// One pod, and what its start waits for.
 #[derive(JsonSchema, Serialize)]
@@ -95,25 +98,17 @@ pub(super) async fn pod(
 pub(super) async fn workloads(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     let wanted = Asked::read(&uri, &[NAMESPACE])?.text(NAMESPACE.name);
     site.answer(headers, move |snapshot| {
-        let mut grouped: BTreeMap<(&str, &Workload), Vec<&PodStatus>> = BTreeMap::new();
-        for pod in snapshot.pods().filter(|pod| wanted.as_deref().is_none_or(|wanted| *pod.namespace == *wanted)) {
-            if let Some(workload) = &pod.workload {
-                grouped.entry((&pod.namespace, workload)).or_default().push(pod);
-            }
-        }
-        let workloads = grouped.into_iter().map(|((namespace, workload), pods)| {
-            let rollout = rollout(&pods, snapshot);
-            WorkloadStatus {
-                namespace: namespace.to_owned(),
-                kind: workload.kind.to_string(),
-                name: workload.name.to_string(),
-                summary: explain::rollout(&rollout),
-                nodes_done: rollout.done,
-                nodes_pulling: rollout.pulling,
-                nodes_queued: rollout.queued,
-                nodes_failed: rollout.failed,
-                eta_seconds: rollout.eta_seconds,
-            }
+        let all = rollouts::all(snapshot, wanted.as_deref());
+        let workloads = all.into_iter().map(|((namespace, workload), rollout)| WorkloadStatus {
+            namespace: namespace.to_owned(),
+            kind: workload.kind.to_string(),
+            name: workload.name.to_string(),
+            summary: explain::rollout(&rollout),
+            nodes_done: rollout.done,
+            nodes_pulling: rollout.pulling,
+            nodes_queued: rollout.queued,
+            nodes_failed: rollout.failed,
+            eta_seconds: rollout.eta_seconds,
         });
         written(&WorkloadList { workloads: workloads.collect() })
     })
@@ -136,31 +131,4 @@ fn image<'a>(container: &'a ContainerStatus, pull: Option<&'a PullStatus>) -> Im
         error: container.error.as_deref(),
         hint: container.error_hint,
     }
-}
-
-fn pull_of<'a>(container: &ContainerStatus, snapshot: &'a Snapshot) -> Option<&'a PullStatus> {
-    container.pull_id.and_then(|id| snapshot.row(id)).map(|row| row.status())
-}
-
-/// How far each node is: as its slowest pod.
-fn rollout(pods: &[&PodStatus], snapshot: &Snapshot) -> Rollout {
-    let mut nodes: BTreeMap<&str, (u8, Option<f64>)> = BTreeMap::new();
-    for pod in pods {
-        let node = pod.node_name.as_deref().unwrap_or_default();
-        for container in &pod.containers {
-            let eta = pull_of(container, snapshot).and_then(|pull| pull.eta_seconds);
-            let rank = match container.state {
-                "ready" => 0,
-                "pulling" => 1,
-                "failed" => 3,
-                _ => 2,
-            };
-            let slowest = nodes.entry(node).or_insert((0, None));
-            *slowest = if rank > slowest.0 || rank == slowest.0 && eta > slowest.1 { (rank, eta) } else { *slowest };
-        }
-    }
-    let count = |wanted: u8| nodes.values().filter(|(rank, _)| *rank == wanted).count();
-    let open: Vec<_> = nodes.values().filter(|(rank, _)| *rank > 0).map(|(_, eta)| *eta).collect();
-    let eta_seconds = open.iter().copied().collect::<Option<Vec<_>>>().and_then(|etas| etas.into_iter().max_by(f64::total_cmp));
-    Rollout { done: count(0), pulling: count(1), queued: count(2), failed: count(3), eta_seconds }
 }

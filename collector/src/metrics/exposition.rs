@@ -4,7 +4,7 @@
 
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 
-use super::{Metrics, active, pressing};
+use super::{Metrics, active, agents, pressing, rollouts};
 use crate::snapshot::Snapshot;
 
 /// Media type of OpenMetrics.
@@ -20,8 +20,10 @@ pub(crate) fn write(metrics: &Metrics, snapshot: &Snapshot, accept: &str) -> Res
     let mut text = String::new();
     encode_registry(&mut text, &metrics.0.registry)?;
     let mut live = active::registry(snapshot);
-    pressing::register_all(&mut live, snapshot, metrics.active_pulls());
+    pressing::register_all(&mut live, snapshot, metrics.followed().pulls);
     encode_registry(&mut text, &live)?;
+    encode_registry(&mut text, &agents::registry(snapshot))?;
+    encode_registry(&mut text, &rollouts::registry(snapshot, metrics.followed().workloads))?;
     encode_eof(&mut text)?;
     Ok(if wants_open_metrics(accept) { (OPEN_METRICS, text) } else { (CLASSIC, classic(&text)) })
 }

@@ -17,6 +17,7 @@ mod room;
 mod sighting;
 pub mod status;
 mod story;
+mod tally;
 mod timing;
 mod view;
 mod waits;
@@ -51,13 +52,14 @@ pub use self::{
     pods::{ContainerStatus, MAX_PODS, MAX_PODS_PER_NODE, PodRef, PodStatus, QueueStatus, WaitOver},
     sighting::{ContainerKind, ContainerSeen, EventKind, KubeletEvent, PodKey, PodSeen, Sighting, Waiting, Workload},
     story::{Attempt, MAX_ATTEMPTS, Moment, Past, What, Whom, attempts, timeline},
+    tally::Tally,
     timing::phase_durations,
     view::{LayerChange, PullView},
 };
 use crate::{
     explain::Hearing,
     image::Digest,
-    pull::{Ending, NodeName, NodeReport, Outcome, Phase, Pull, PullId, Report, Wait},
+    pull::{Ending, NodeName, NodeReport, Outcome, Pull, PullId, Report, Wait},
     time::Timestamp,
 };
 
@@ -99,17 +101,6 @@ pub enum ChangeKind {
     Failed,
     /// It left memory.
     Removed,
-}
-
-/// The pulls that run now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// All of them.
-    pub running: usize,
-    /// Those of which no byte arrives although one should.
-    pub stalled: usize,
-    /// By phase, in the order of [`Phase::ALL`].
-    pub in_phase: [usize; Phase::ALL.len()],
 }
 
 /// How often the board said no, and what it forgot, since it began.
@@ -487,10 +478,7 @@ impl Board {
     }
 
     fn count(&mut self, entry: &Entry, by: fn(usize, usize) -> usize) {
-        let phase = &mut self.tally.in_phase[entry.pull.phase as usize];
-        *phase = by(*phase, 1);
-        self.tally.running = by(self.tally.running, 1);
-        self.tally.stalled = by(self.tally.stalled, usize::from(entry.is_stalled()));
+        self.tally.count(&entry.pull, by);
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     image::Digest,
-    pull::{Ending, ErrorClass, Eta, Failure, Host, Interval, Layer, LayerState, Node, TimingSource},
+    pull::{Ending, ErrorClass, Eta, Failure, Host, Interval, Layer, LayerState, Node, Percent, Phase, TimingSource},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -350,6 +350,24 @@ fn a_wait_for_a_layer_names_the_image_that_holds_it() {
 }
 
 #[test]
+fn what_holds_pulls_up_is_counted_while_it_does() {
+    let mut board = Board::default();
+    let held_up =
+        |board: &Board, by: &str| board.tally().held_up[Tally::HELD_UP.iter().position(|word| *word == by).expect("a word")];
+    let mut full = report(1, 350);
+    full.pull.host.disk_busy = Percent::new(99);
+    tell(&mut board, full.clone(), 1);
+    assert_eq!((held_up(&board, "disk"), held_up(&board, "stalled")), (1, 0));
+    full.pull.sequence = 2;
+    full.pull.wait = Some(Wait::Stalled { since: at(2) });
+    tell(&mut board, full.clone(), 2);
+    assert_eq!((held_up(&board, "disk"), held_up(&board, "stalled")), (0, 1), "what it waits for itself is said first");
+    full.pull.sequence = 3;
+    tell(&mut board, ended(full, Outcome::Canceled), 3);
+    assert_eq!(board.tally(), Tally::default());
+}
+
+#[test]
 fn a_sentence_that_speaks_of_time_is_said_again_while_nothing_else_changes() {
     let mut board = Board::default();
     let mut stalled = report(0, 350);
@@ -444,7 +462,7 @@ fn an_image_that_is_fetched_again_is_told_from_one_that_is_new_and_from_one_that
 fn a_node_says_what_it_does_while_it_pulls_and_is_not_missed_once_the_cluster_has_removed_it() {
     let mut board = Board::default();
     let mut busy = report(1, 500);
-    busy.pull.host = Host { cpu: crate::pull::Percent::new(40), ..Host::default() };
+    busy.pull.host = Host { cpu: Percent::new(40), ..Host::default() };
     tell(&mut board, busy, 1);
     let cpu = |board: &Board| board.nodes()[0].host.and_then(|host| host.cpu_pressure);
     assert_eq!(cpu(&board), Some(40));

@@ -41,6 +41,11 @@ impl Board {
         self.waits.told.pop_front()
     }
 
+    /// When the runtime began with a pull; `None` if only a kubelet tells of it, which knows when it asked and no more.
+    pub fn began(&self, id: PullId) -> Option<Timestamp> {
+        self.pulls.get(&id).filter(|entry| !entry.known.coarse).map(|entry| entry.pull.started_at)
+    }
+
     /// The node of a pull as whoever tells of it says, and whether that is an agent.
     pub fn teller(&self, id: PullId) -> Option<(&Node, bool)> {
         self.pulls.get(&id).map(|entry| (&*entry.node, !entry.known.coarse))

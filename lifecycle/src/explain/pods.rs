@@ -26,7 +26,7 @@ pub struct Image<'a> {
 }
 
 /// How far the nodes of a rollout are.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rollout {
     /// Nodes that have all images.
     pub done: usize,
@@ -38,6 +38,13 @@ pub struct Rollout {
     pub failed: usize,
     /// Until the last node is ready, if that can be told.
     pub eta_seconds: Option<f64>,
+}
+
+impl Rollout {
+    /// Nodes that lack an image.
+    pub const fn open(&self) -> usize {
+        self.pulling + self.queued + self.failed
+    }
 }
 
 /// The sentence about a pod: what failed first, else what is missing longest.

@@ -179,6 +179,9 @@ pub enum CacheUse {
 }
 
 impl CacheUse {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::None, Self::Partial, Self::Full];
+
     /// The word on every surface.
     pub const fn as_str(self) -> &'static str {
         match self {
