@@ -5,7 +5,6 @@
 mod bench;
 mod build;
 mod check;
-#[expect(dead_code, reason = "spoken by the dashboards that come next")]
 mod dashboards;
 mod demo;
 mod dist;

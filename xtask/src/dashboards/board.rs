@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::panel::Panel;
+use super::query::Query;
 
 /// Version of the classic schema.
 const SCHEMA: u8 = 42;
@@ -24,8 +25,8 @@ pub(super) struct Row {
 pub(super) enum Variable {
     /// A source of this type, by this name.
     Source { name: &'static str, label: &'static str, plugin: &'static str },
-    /// The values of a label, of which all are chosen at first.
-    Label { name: &'static str, label: &'static str, of: String, many: bool },
+    /// The values of a label of some series, of which all are chosen at first.
+    Label { name: &'static str, label: &'static str, of: Query, many: bool },
     /// A text.
     Text { name: &'static str, label: &'static str, value: &'static str },
 }
@@ -38,8 +39,9 @@ pub(super) struct Annotation {
     pub(super) on: bool,
     pub(super) source: (&'static str, &'static str),
     pub(super) expr: String,
-    pub(super) title: &'static str,
-    pub(super) text: &'static str,
+    pub(super) title: String,
+    pub(super) text: String,
+    pub(super) faults: Vec<String>,
 }
 
 /// A dashboard.
@@ -71,6 +73,17 @@ impl Board {
     /// The file that it is written to.
     pub(super) fn file(&self) -> String {
         format!("dashboards/{}.json", self.uid)
+    }
+
+    /// What is wrong with what it asks.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let of_variable = |variable: &Variable| match variable {
+            Variable::Label { of, .. } => of.faults().to_vec(),
+            Variable::Source { .. } | Variable::Text { .. } => Vec::new(),
+        };
+        let variables = self.variables.iter().flat_map(of_variable);
+        let marks = self.annotations.iter().flat_map(|mark| mark.faults.iter().cloned());
+        self.panels().flat_map(Panel::faults).chain(variables).chain(marks).collect()
     }
 
     /// All panels.
@@ -154,13 +167,6 @@ impl Variable {
     /// Where the records are; may be missing.
     pub(super) const LOKI: Self = Self::Source { name: "loki", label: "Logs", plugin: "loki" };
 
-    /// The name after the `$`.
-    pub(super) const fn name(&self) -> &'static str {
-        match self {
-            Self::Source { name, .. } | Self::Label { name, .. } | Self::Text { name, .. } => name,
-        }
-    }
-
     fn json(&self) -> Value {
         match self {
             Self::Source { name, label, plugin } => json!({
@@ -168,7 +174,7 @@ impl Variable {
                 "includeAll": false, "skipUrlSync": false, "options": [], "current": {},
             }),
             Self::Label { name, label, of, many } => {
-                let query = format!("label_values({of}, {name})");
+                let query = format!("label_values({}, {name})", of.text());
                 json!({
                     "type": "query", "name": name, "label": label, "hide": 0, "multi": many, "includeAll": true, "allValue": ".*",
                     "datasource": {"type": "prometheus", "uid": "${datasource}"}, "definition": query,

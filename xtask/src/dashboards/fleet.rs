@@ -5,7 +5,10 @@ use lifecycle::names;
 use super::board::{Board, Row, Variable};
 use super::panel::Panel;
 use super::query::{counter, gauge, histogram};
-use super::shared;
+use super::table::Column;
+use super::{shared, traceql};
+
+const NO_WAIT: &str = "No container got an image in this time, or the collector may not read pods";
 
 /// The dashboard.
 pub(super) fn board() -> Board {
@@ -15,8 +18,8 @@ pub(super) fn board() -> Board {
         description: "Image pulls of all nodes: what runs now, how long pods wait, what is slow, what fails, and what it costs.",
         from: "now-1h",
         variables: vec![Variable::PROMETHEUS, Variable::TEMPO, Variable::LOKI, shared::cluster(), shared::UI],
-        annotations: Vec::new(),
-        rows: vec![now(), live(), waiting(), failing(), bytes()],
+        annotations: vec![shared::restarts(), shared::outcomes()],
+        rows: vec![now(), live(), held_up(), waiting(), duration(), failing(), bytes(), found()],
     }
 }
 
@@ -74,6 +77,41 @@ fn live() -> Row {
     Row { title: "Pulling now", panels: vec![shared::pulling_now(&[])] }
 }
 
+fn held_up() -> Row {
+    let by = Panel::stacked(
+        "What holds pulls up?",
+        "Pulls that are clearly held up: in the kubelet's queue, for a download slot or a layer of another pull in containerd, by bytes that \
+         do not come, or by a node that is short of network, disk or memory.",
+        "short",
+    )
+    .and(gauge(names::METRIC_HELD_UP).now().sum_by(&["by"]), "{{by}}")
+    .empty(shared::NO_COLLECTOR)
+    .size(8, 8);
+    let phases = Panel::stacked("In which phase are they?", "Pulls that run, by phase.", "short")
+        .and(gauge(names::METRIC_IN_PHASE).now().sum_by(&["phase"]), "{{phase}}")
+        .empty(shared::NO_COLLECTOR)
+        .size(8, 8);
+    let worst = |name| gauge(name).now().max_by(&["node"]);
+    let columns = vec![
+        Column::label("node", "Node").leads("The node", shared::link_to(shared::NODE, "node")),
+        Column::value("A", "Pulls", "short").width(70),
+        Column::value("B", "Queued", "short").width(80),
+        Column::value("C", "Disk busy", "percentunit").width(100),
+    ];
+    let nodes = Panel::table(
+        "Which nodes have it worst?",
+        "The nodes with the most pulls, the longest queues, or the busiest disks.",
+        columns,
+    )
+    .and(worst(names::METRIC_NODE_ACTIVE), "")
+    .and(worst(names::METRIC_NODE_QUEUED), "")
+    .and(worst(names::METRIC_NODE_DISK), "")
+    .sorted("Pulls")
+    .size(8, 8)
+    .empty("No node pulls anything.");
+    Row { title: "What are they waiting for?", panels: vec![by, phases, nodes] }
+}
+
 fn waiting() -> Row {
     let waits = || histogram(names::METRIC_POD_WAIT);
     let wait = Panel::lines(
@@ -81,50 +119,61 @@ fn waiting() -> Row {
         "From a kubelet's first asking for a container's image until it was there: half of them less than p50, one in twenty more than p95. \
          The dots are single waits and lead to their traces.",
         "s",
-    );
+    )
+    .and_traces(waits().quantile(0.5, &[]), "p50")
+    .and_traces(waits().quantile(0.95, &[]), "p95")
+    .and_traces(waits().quantile(0.99, &[]), "p99")
+    .empty(NO_WAIT);
+    let turn = || histogram(names::METRIC_QUEUE);
+    let queue = Panel::lines(
+        "How long do images wait for their turn?",
+        "From a kubelet's asking for an image until its runtime began with it. By default a kubelet pulls one image at a time.",
+        "s",
+    )
+    .and_traces(turn().quantile(0.5, &[]), "p50")
+    .and_traces(turn().quantile(0.95, &[]), "p95")
+    .empty(NO_WAIT);
     let lost = Panel::stat(
         "Time that pods have waited",
         "All waits for images in the time shown, added up.",
         "s",
         waits().sum_increase("$__range").sum(),
-    );
-    let duration = || histogram(names::METRIC_DURATION).with("outcome", "ready");
+    )
+    .empty(NO_WAIT);
+    Row { title: "How long do pods wait?", panels: vec![wait.size(10, 8), queue.size(10, 8), lost.size(4, 8)] }
+}
+
+fn duration() -> Row {
+    let took = || histogram(names::METRIC_DURATION).with("outcome", "ready");
     let pulls = Panel::lines(
         "How long do pulls take?",
         "Pulls that ended ready: half of them took less than p50. The dots are single pulls and lead to their traces.",
         "s",
-    );
-    let phases = Panel::stacked(
-        "Which phase takes the time?",
-        "Seconds that ended pulls spent in each phase, for each second that passed: 3 means that three pulls were in that phase on average.",
-        "none",
-    );
+    )
+    .and_traces(took().quantile(0.5, &[]), "p50")
+    .and_traces(took().quantile(0.95, &[]), "p95")
+    .and_traces(took().quantile(0.99, &[]), "p99");
     let spread = Panel::heatmap(
         "How do pull times spread?",
         "How many pulls ended in each range of durations. A second band above the first one is a group of slow nodes or large images.",
         "s",
         histogram(names::METRIC_DURATION).buckets(),
     );
-    Row {
-        title: "How long does it take?",
-        panels: vec![
-            wait.and_traces(waits().quantile(0.5, &[]), "p50")
-                .and_traces(waits().quantile(0.95, &[]), "p95")
-                .and_traces(waits().quantile(0.99, &[]), "p99")
-                .empty("No container got an image in this time, or the collector may not read pods."),
-            pulls
-                .and_traces(duration().quantile(0.5, &[]), "p50")
-                .and_traces(duration().quantile(0.95, &[]), "p95")
-                .and_traces(duration().quantile(0.99, &[]), "p99")
-                .empty(shared::NO_PULL_ENDED),
-            phases
-                .and(histogram(names::METRIC_PHASE_DURATION).sum_rate().sum_by(&["phase"]), "{{phase}}")
-                .empty(shared::NO_PULL_ENDED)
-                .size(10, 8),
-            spread.empty(shared::NO_PULL_ENDED).size(10, 8),
-            lost.empty("No container waited.").size(4, 8),
-        ],
-    }
+    let phases = Panel::stacked(
+        "Which phase takes the time?",
+        "Seconds that ended pulls spent in each phase, for each second that passed: 3 means that three pulls were in that phase on average.",
+        "none",
+    )
+    .and(histogram(names::METRIC_PHASE_DURATION).sum_rate().sum_by(&["phase"]), "{{phase}}");
+    let within = Panel::stacked(
+        "Do pulls get in each other's way?",
+        "Seconds that ended pulls waited within containerd, for each second that passed: for a download slot, for a layer that another pull \
+         brings, or for bytes that did not come.",
+        "none",
+    )
+    .and(counter(names::METRIC_PULL_WAIT).rate().sum_by(&["kind"]), "{{kind}}");
+    let panels = [pulls, spread, phases, within].map(|panel| panel.empty(shared::NO_PULL_ENDED));
+    Row { title: "How long do pulls take?", panels: panels.into() }
 }
 
 fn failing() -> Row {
@@ -172,4 +221,18 @@ fn bytes() -> Row {
             hit.empty(shared::NO_PULL_ENDED).max(1.0).size(4, 8),
         ],
     }
+}
+
+fn found() -> Row {
+    let slow = shared::pulls_found(
+        "Which pulls took longest?",
+        "Pulls that took longer than ten seconds, as Tempo has them. A click on a trace shows its layers.",
+        traceql::spans(names::SPAN_PULL).longer_than("10s"),
+    );
+    let failed = shared::pulls_found(
+        "Which pulls failed last?",
+        "Pulls that failed, as Tempo has them.",
+        traceql::spans(names::SPAN_PULL).failed(),
+    );
+    Row { title: "Which pulls?", panels: vec![slow, failed] }
 }

@@ -6,6 +6,7 @@ use super::board::{Board, Row, Variable};
 use super::panel::Panel;
 use super::query::{NODE, counter, gauge, histogram};
 use super::shared;
+use super::table::Column;
 
 const WINDOW: &str = "$__rate_interval";
 
@@ -17,8 +18,8 @@ pub(super) fn board() -> Board {
         description: "The agents and the collector: is every node watched, does anything get lost, what does it cost?",
         from: "now-3h",
         variables: vec![Variable::PROMETHEUS, shared::cluster()],
-        annotations: Vec::new(),
-        rows: vec![watched(), intake(), memory(), forward(), readers(), agents(), cost()],
+        annotations: vec![shared::restarts()],
+        rows: vec![watched(), agents_seen(), intake(), memory(), forward(), readers(), agents(), cost()],
     }
 }
 
@@ -60,7 +61,7 @@ fn watched() -> Row {
         counter(names::METRIC_FORWARD_DROPPED).increase("$__range").sum().or_zero(),
     );
     Row {
-        title: "Is every node watched?",
+        title: "Now",
         panels: vec![
             agents.empty(shared::NO_COLLECTOR),
             blind.empty(shared::NO_AGENT).steps(&[(1.0, "red")]),
@@ -70,6 +71,27 @@ fn watched() -> Row {
             dropped.empty(shared::NO_COLLECTOR).steps(&[(1.0, "orange")]),
         ],
     }
+}
+
+fn agents_seen() -> Row {
+    let states = Panel::stacked(
+        "Do all agents see their nodes?",
+        "Agents that watch, that are blind because their containerd does not answer, and that were not heard of for 90 seconds.",
+        "short",
+    )
+    .and(gauge(names::METRIC_AGENTS_IN_STATE).now().sum_by(&["state"]), "{{state}}")
+    .empty(shared::NO_COLLECTOR);
+    let columns = vec![Column::label("node", "Node"), Column::value("A", "Silent for", "s").width(140)];
+    let silent = Panel::table(
+        "Which agents are silent?",
+        "Agents that were not heard of for 90 seconds and whose nodes are still there.",
+        columns,
+    )
+    .and(gauge(names::METRIC_AGENT_SILENT).ago().max_by(&["node"]), "")
+    .sorted("Silent for")
+    .size(12, 8)
+    .empty("Every agent speaks.");
+    Row { title: "Is every node watched?", panels: vec![states, silent] }
 }
 
 fn intake() -> Row {
@@ -88,7 +110,23 @@ fn intake() -> Row {
     )
     .and(counter(names::METRIC_REJECTED).increase(WINDOW).sum_by(&["reason"]), "{{reason}}")
     .empty("Nothing was refused.");
-    Row { title: "Does the collector take what agents send?", panels: vec![accepted, rejected] }
+    let delay = || histogram(names::METRIC_REPORT_DELAY);
+    let late = Panel::lines(
+        "How old is news?",
+        "Time from an observation on a node until its report was here, by the clocks of both.",
+        "s",
+    )
+    .and(delay().quantile(0.5, &[]), "p50")
+    .and(delay().quantile(0.99, &[]), "p99")
+    .empty(shared::NO_COLLECTOR);
+    let told = Panel::bars(
+        "Do pods find their pulls?",
+        "Waits of containers for images that are over, by who told of the pull. Where nobody does, a node has no agent or a name does not match.",
+        "short",
+    )
+    .and(counter(names::METRIC_POD_WAITS).increase(WINDOW).sum_by(&["told_by"]), "{{told_by}}")
+    .empty(shared::NO_COLLECTOR);
+    Row { title: "Does the collector take what agents send?", panels: vec![accepted, rejected, late, told] }
 }
 
 fn memory() -> Row {

@@ -16,7 +16,7 @@ const NAMES: [&str; 3] = ["datasource", "tempo", "loki"];
 /// All rules on one dashboard.
 pub(super) fn findings(board: &Board) -> Vec<Finding> {
     let json = board.json();
-    let mut wrong: Vec<String> = board.panels().flat_map(super::panel::Panel::faults).collect();
+    let mut wrong = board.faults();
     whole(&json, &mut wrong);
     for panel in json["panels"].as_array().into_iter().flatten() {
         let mut of_panel = Vec::new();

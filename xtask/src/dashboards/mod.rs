@@ -7,8 +7,12 @@ mod board;
 mod fleet;
 mod itself;
 mod lint;
+mod node;
 mod panel;
+mod pull;
 mod query;
+mod registry;
+mod rollout;
 mod shared;
 mod table;
 mod traceql;
@@ -28,7 +32,7 @@ const FOLDER: &str = "dashboards/";
 
 /// All dashboards, in the order of the tour.
 fn boards() -> Vec<Board> {
-    vec![fleet::board(), itself::board()]
+    vec![fleet::board(), node::board(), registry::board(), pull::board(), rollout::board(), itself::board()]
 }
 
 /// Writes every dashboard.

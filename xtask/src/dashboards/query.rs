@@ -50,6 +50,11 @@ pub(super) fn gauge(name: &str) -> Series<Gauge> {
     })
 }
 
+/// A gauge of this name, of whichever cluster.
+pub(super) fn everywhere(name: &str) -> Series<Gauge> {
+    Series { matchers: Vec::new(), ..gauge(name) }
+}
+
 /// A counter of this name.
 pub(super) fn counter(name: &str) -> Series<Counter> {
     series(name, |kind, name| {
@@ -99,9 +104,13 @@ impl<K> Series<K> {
         self.narrowed(label, "=~", expression)
     }
 
-    /// Those whose label does not match this expression.
-    pub(super) fn not_matching(self, label: &str, expression: &str) -> Self {
-        self.narrowed(label, "!~", expression)
+    /// The series themselves, for who wants to know their labels.
+    pub(super) fn labelled(self, label: &str) -> Query {
+        let mut query = self.query(self.selector(""));
+        if !query.has(label) {
+            query.faults.push(format!("`{}` has no label `{label}`", self.name));
+        }
+        query
     }
 
     fn narrowed(mut self, label: &str, how: &str, value: &str) -> Self {
@@ -113,7 +122,8 @@ impl<K> Series<K> {
     }
 
     fn selector(&self, suffix: &str) -> String {
-        format!("{}{suffix}{{{}}}", self.name, self.matchers.join(","))
+        let matchers = self.matchers.join(",");
+        if matchers.is_empty() { format!("{}{suffix}", self.name) } else { format!("{}{suffix}{{{matchers}}}", self.name) }
     }
 
     fn query(&self, text: String) -> Query {
@@ -125,6 +135,12 @@ impl Series<Gauge> {
     /// Its value now.
     pub(super) fn now(self) -> Query {
         self.query(self.selector(""))
+    }
+
+    /// How long ago the time is that it tells.
+    pub(super) fn ago(self) -> Query {
+        let query = self.query(format!("time() - {}", self.selector("")));
+        Query { open: true, ..query }
     }
 
     /// How often it changed in this window.
@@ -179,11 +195,6 @@ impl Series<Histogram> {
     pub(super) fn count_increase(self, window: &str) -> Query {
         self.query(format!("increase({}[{window}])", self.selector("_count")))
     }
-
-    /// How many were observed a second.
-    pub(super) fn count_rate(self) -> Query {
-        self.query(format!("rate({}[{RATE}])", self.selector("_count")))
-    }
 }
 
 impl Query {
@@ -237,30 +248,21 @@ impl Query {
         Self { text: format!("topk({most}, {})", self.text), open: false, ..self }
     }
 
-    /// Only where the value is above this.
-    pub(super) fn above(self, value: f64) -> Self {
-        self.compared(">", value)
-    }
-
     /// Only where the value is this.
     pub(super) fn is(self, value: f64) -> Self {
         self.compared("==", value)
     }
 
-    /// Multiplied.
-    pub(super) fn times(self, factor: f64) -> Self {
-        self.compared("*", factor)
+    /// Multiplied by what a variable says, of so many.
+    pub(super) fn priced(self, variable: &str, of: f64) -> Self {
+        let text = format!("{} / {of} * ${variable}", self.closed());
+        Self { text, open: true, ..self }
     }
 
     /// 0 where there is no series at all.
     pub(super) fn or_zero(self) -> Self {
         let text = format!("{} or vector(0)", self.closed());
         Self { text, open: true, ..self }
-    }
-
-    /// Added, of the same labels.
-    pub(super) fn plus(self, other: Self) -> Self {
-        self.joined("+", other)
     }
 
     /// Divided, of the same labels. 0 / 0 is no number, which a panel shows as its text for no data.
@@ -353,8 +355,9 @@ mod tests {
     fn what_is_done_to_an_expression_is_done_to_all_of_it() {
         let pulls = || gauge(names::METRIC_ACTIVE).now().sum();
         assert_eq!(
-            pulls().or_zero().plus(pulls()).times(2.0).text(),
-            "((sum (pulltrace_pulls_active{cluster=~\"$cluster\"}) or vector(0)) + sum (pulltrace_pulls_active{cluster=~\"$cluster\"})) * 2"
+            pulls().or_zero().per(pulls()).priced("price", 1e9).text(),
+            "((sum (pulltrace_pulls_active{cluster=~\"$cluster\"}) or vector(0)) / sum (pulltrace_pulls_active{cluster=~\"$cluster\"})) / \
+             1000000000 * $price"
         );
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::panel::{Panel, Target, View};
+use super::panel::{Panel, View};
 use super::table;
 
 impl View {
@@ -114,11 +114,4 @@ fn steps(panel: &Panel) -> Vec<Value> {
     let base = if panel.steps.is_empty() { "text" } else { "green" };
     let rest = panel.steps.iter().map(|(value, colour)| json!({"color": colour, "value": value}));
     [json!({"color": base, "value": null})].into_iter().chain(rest).collect()
-}
-
-impl Panel {
-    /// Whether a number in it leads to a trace.
-    pub(super) fn has_exemplars(&self) -> bool {
-        self.targets.iter().any(|target| matches!(target, Target::Metric { exemplars: true, .. }))
-    }
 }
