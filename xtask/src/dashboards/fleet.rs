@@ -173,7 +173,7 @@ fn duration() -> Row {
     )
     .and(counter(names::METRIC_PULL_WAIT).rate().sum_by(&["kind"]), "{{kind}}");
     let panels = [pulls, spread, phases, within].map(|panel| panel.empty(shared::NO_PULL_ENDED));
-    Row { title: "How long do pulls take?", panels: panels.into() }
+    Row { title: "Where does the time go?", panels: panels.into() }
 }
 
 fn failing() -> Row {
@@ -218,7 +218,7 @@ fn bytes() -> Row {
         panels: vec![
             rate.size(16, 8),
             total.empty(shared::NO_PULL_ENDED).size(4, 8),
-            hit.empty(shared::NO_PULL_ENDED).max(1.0).size(4, 8),
+            hit.empty(shared::NO_PULL_ENDED).limit(1.0).size(4, 8),
         ],
     }
 }

@@ -1,11 +1,12 @@
 //! One node, or all of them side by side: what it pulls, what waits behind that, and whether its network, disk or memory is what is slow. The
-//! numbers are its agent's own; the scrape must say in a label `node` whose they are.
+//! numbers are its agent's own; the scrape must say in a label `node` whose they are. Where agents are not scraped, some of it is known from
+//! the collector, of the nodes that have it worst.
 
-use lifecycle::names;
+use lifecycle::names::{self, Entry};
 
 use super::board::{Board, Row, Variable};
 use super::panel::Panel;
-use super::query::{Counter, Gauge, Histogram, NODE, Series, counter, gauge, histogram};
+use super::query::{Counter, Gauge, Histogram, NODE, Query, Series, counter, gauge, histogram};
 use super::{shared, traceql};
 
 const WINDOW: &str = "$__rate_interval";
@@ -14,7 +15,12 @@ const IDLE: &str = "Known only while pulls run on the node";
 
 /// The dashboard.
 pub(super) fn board() -> Board {
-    let node = Variable::Label { name: "node", label: "Node", of: gauge(names::AGENT_METRIC_ACTIVE).labelled(NODE), many: true };
+    let node = Variable::Label {
+        name: "node",
+        label: "Node",
+        of: gauge(names::AGENT_METRIC_ACTIVE).and_named(names::METRIC_NODE_ACTIVE).labelled(NODE),
+        many: true,
+    };
     Board {
         uid: shared::NODE,
         title: "Pulltrace / Node",
@@ -38,43 +44,45 @@ fn spread(name: &str) -> Series<Histogram> {
     histogram(name).matching(NODE, "$node")
 }
 
+/// What an agent says of its node, else what the collector says of it; the latter may be a share.
+fn either(of_agent: &str, of_collector: &str) -> Query {
+    let percent = Entry::of(of_collector).is_some_and(|entry| entry.unit == "1");
+    let worst = level(of_collector).now().max_by(&[NODE]);
+    level(of_agent).now().max_by(&[NODE]).or(if percent { worst.times(100) } else { worst })
+}
+
 fn now() -> Row {
-    let stat = |title, description, unit, name| Panel::stat(title, description, unit, level(name).now().max()).size(6, 4);
     let running = Panel::stat(
         "How many pulls run here?",
         "Pulls that containerd works on.",
         "short",
-        level(names::AGENT_METRIC_ACTIVE).now().sum(),
+        either(names::AGENT_METRIC_ACTIVE, names::METRIC_NODE_ACTIVE).sum(),
     );
     let queued = Panel::stat(
         "How many images wait for their turn?",
         "Images that the kubelet is about to pull. By default it pulls one at a time: a small image waits behind a large one.",
         "short",
-        level(names::AGENT_METRIC_QUEUED).now().sum(),
+        either(names::AGENT_METRIC_QUEUED, names::METRIC_NODE_QUEUED).sum(),
     );
-    Row {
-        title: "Now",
-        panels: vec![
-            running.empty(NO_NODE).size(6, 4),
-            queued.empty(NO_NODE).size(6, 4).steps(&[(3.0, "yellow"), (10.0, "orange")]),
-            stat(
-                "How busy is the disk?",
-                "Share of time in which the disk below containerd's folder had something to do.",
-                "percent",
-                names::AGENT_METRIC_DISK,
-            )
-            .empty(IDLE)
-            .max(100.0)
-            .steps(&[(80.0, "yellow"), (95.0, "red")]),
-            stat(
-                "How fast does the network receive?",
-                "All that the node's network cards received, for whomever.",
-                "Bps",
-                names::AGENT_METRIC_NETWORK,
-            )
-            .empty(IDLE),
-        ],
-    }
+    let disk = Panel::stat(
+        "How busy is the disk?",
+        "Share of time in which the disk below containerd's folder had something to do.",
+        "percent",
+        either(names::AGENT_METRIC_DISK, names::METRIC_NODE_DISK).max(),
+    );
+    let network = Panel::stat(
+        "How fast does the network receive?",
+        "All that the node's network cards received, for whomever.",
+        "Bps",
+        level(names::AGENT_METRIC_NETWORK).now().max(),
+    );
+    let panels = [
+        running.empty(NO_NODE),
+        queued.empty(NO_NODE).steps(&[(3.0, "yellow"), (10.0, "orange")]),
+        disk.empty(IDLE).limit(100.0).steps(&[(80.0, "yellow"), (95.0, "red")]),
+        network.empty(IDLE),
+    ];
+    Row { title: "Now", panels: panels.map(|panel| panel.size(6, 4)).into() }
 }
 
 fn live() -> Row {
@@ -86,23 +94,19 @@ fn load() -> Row {
     let pressure = Panel::lines(
         "What does the node wait for?",
         "Share of time in which tasks waited for disks, memory or a processor, and in which containerd's disk was busy. A disk that is busy \
-         all the time while tasks wait for it is what unpacking is slow of.",
+         all the time while tasks wait for it is what makes unpacking slow.",
         "percent",
     )
-    .and(worst(names::AGENT_METRIC_DISK), "{{node}} disk busy")
-    .and(worst(names::AGENT_METRIC_IO_PRESSURE), "{{node}} waiting for disks")
+    .and(either(names::AGENT_METRIC_DISK, names::METRIC_NODE_DISK), "{{node}} disk busy")
+    .and(either(names::AGENT_METRIC_IO_PRESSURE, names::METRIC_NODE_IO), "{{node}} waiting for disks")
     .and(worst(names::AGENT_METRIC_MEMORY_PRESSURE), "{{node}} waiting for memory")
     .and(worst(names::AGENT_METRIC_CPU_PRESSURE), "{{node}} waiting for processors")
     .empty(IDLE)
-    .max(100.0);
-    let network = Panel::lines(
-        "Is the network full?",
-        "What the node's network cards received, beside what their links carry where they say it.",
-        "Bps",
-    )
-    .and(worst(names::AGENT_METRIC_NETWORK), "{{node}} received")
-    .and(worst(names::AGENT_METRIC_NETWORK_LIMIT), "{{node}} link")
-    .empty(IDLE);
+    .limit(100.0);
+    let network =
+        Panel::lines("How much does the network receive?", "What the node's network cards received, for whomever.", "Bps")
+            .and(worst(names::AGENT_METRIC_NETWORK), "{{node}}")
+            .empty(IDLE);
     Row { title: "Is the node itself slow?", panels: vec![pressure, network] }
 }
 

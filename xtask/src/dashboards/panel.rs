@@ -167,7 +167,7 @@ impl Panel {
     }
 
     /// The largest value that there can be.
-    pub(super) fn max(self, max: f64) -> Self {
+    pub(super) fn limit(self, max: f64) -> Self {
         Self { max: Some(max), ..self }
     }
 

@@ -104,6 +104,16 @@ impl<K> Series<K> {
         self.narrowed(label, "=~", expression)
     }
 
+    /// Those of another metric too.
+    pub(super) fn and_named(mut self, name: &str) -> Self {
+        if Entry::of(name).is_none() {
+            self.faults.push(format!("`{name}` is not in lifecycle::names"));
+        }
+        let names = format!("__name__=~\"{}|{name}\"", std::mem::take(&mut self.name));
+        self.matchers.insert(0, names);
+        self
+    }
+
     /// The series themselves, for who wants to know their labels.
     pub(super) fn labelled(self, label: &str) -> Query {
         let mut query = self.query(self.selector(""));
@@ -262,6 +272,17 @@ impl Query {
     /// 0 where there is no series at all.
     pub(super) fn or_zero(self) -> Self {
         let text = format!("{} or vector(0)", self.closed());
+        Self { text, open: true, ..self }
+    }
+
+    /// The other where this one has no series of the same labels.
+    pub(super) fn or(self, other: Self) -> Self {
+        self.joined("or", other)
+    }
+
+    /// So many times as much.
+    pub(super) fn times(self, factor: u16) -> Self {
+        let text = format!("{} * {factor}", self.closed());
         Self { text, open: true, ..self }
     }
 

@@ -109,7 +109,7 @@ fn refusals() -> Row {
     let ratio = Panel::lines("Which share of pulls fails?", "Failed pulls of all that ended, by registry.", "percentunit")
         .and(failed.per(count(names::METRIC_PULLS).rate().sum_by(&[REGISTRY])), "{{registry}}")
         .empty(shared::NO_PULL_ENDED)
-        .max(1.0);
+        .limit(1.0);
     let bad = &[(1.0, "orange"), (20.0, "red")];
     Row {
         title: "Which registry refuses?",
