@@ -12,6 +12,7 @@ mod paths;
 mod protoc;
 mod rules;
 mod scenario;
+mod schema;
 mod shell;
 mod test;
 mod tidy;
@@ -42,8 +43,10 @@ enum Command {
     Tidy,
     /// Writes the generated files (docs/telemetry.md, rules/pulltrace-prometheusrule.yaml)
     Gen,
-    /// Writes the Grafana dashboards (dashboards/)
+    /// Writes the Grafana dashboards (dashboards/) and their drawings (docs/dashboards/)
     Dashboards,
+    /// Compares the dashboards with the types that Grafana publishes; needs Node
+    Schema,
     /// Fails when a generated file or a name in docs, dashboards, rules or code is not the vocabulary's
     Vocab,
     /// Everything CI runs: check, build, tests, live tests
@@ -77,6 +80,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Tidy => tidy::run(&repo),
         Command::Gen => vocab::generate(&repo).and_then(|()| rules::generate(&repo)),
         Command::Dashboards => dashboards::generate(&repo),
+        Command::Schema => schema::run(&repo).map(drop),
         Command::Vocab => vocab::run(&repo),
         Command::Test(args) => test::run(&repo, &args),
         Command::Demo(args) => demo::run(&repo, &args),

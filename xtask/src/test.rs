@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::build::{self, Profile};
 use crate::check;
+use crate::schema;
 use crate::shell::{Repo, say, step};
 
 /// What to run.
@@ -30,6 +31,10 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
     check::run(repo)?;
     step("build", || build::binaries(repo, Profile::Dev))?;
     let mut tally = Tally::default();
+    if let Some(skipped) = step("schema", || schema::run(repo))? {
+        tally.read(skipped);
+    }
+    tally.passed += 1;
     let tests = step("tests", || {
         let all = ["test", "--workspace", "--exclude", "e2e", "--all-features", "--no-fail-fast"];
         tally.follow(repo.cargo(&all), |line| say(line))

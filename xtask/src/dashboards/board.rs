@@ -167,6 +167,13 @@ impl Variable {
     /// Where the records are; may be missing.
     pub(super) const LOKI: Self = Self::Source { name: "loki", label: "Logs", plugin: "loki" };
 
+    /// What stands beside it.
+    pub(super) const fn label(&self) -> &'static str {
+        match self {
+            Self::Source { label, .. } | Self::Label { label, .. } | Self::Text { label, .. } => label,
+        }
+    }
+
     fn json(&self) -> Value {
         match self {
             Self::Source { name, label, plugin } => json!({
@@ -177,7 +184,7 @@ impl Variable {
                 let query = format!("label_values({}, {name})", of.text());
                 json!({
                     "type": "query", "name": name, "label": label, "hide": 0, "multi": many, "includeAll": true, "allValue": ".*",
-                    "datasource": {"type": "prometheus", "uid": "${datasource}"}, "definition": query,
+                    "datasource": {"type": "prometheus", "uid": "${datasource}"},
                     "query": {"query": query, "refId": "Variable", "qryType": 1}, "refresh": 2, "regex": "", "sort": 1, "skipUrlSync": false,
                     "options": [], "current": {"selected": true, "text": "All", "value": "$__all"},
                 })

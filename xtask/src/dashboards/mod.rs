@@ -1,4 +1,5 @@
-//! `cargo xtask dashboards`: the Grafana dashboards, made from the vocabulary so that no name can drift, and written to `dashboards/`.
+//! `cargo xtask dashboards`: the Grafana dashboards, made from the vocabulary so that no name can drift, and written to `dashboards/`, with a
+//! drawing of each for the documentation ([`picture`]).
 //!
 //! Each dashboard is a function that says its questions ([`fleet`], [`itself`], ...), in words that are checked against
 //! `lifecycle::names` ([`query`], [`traceql`]); [`lint`] is what any dashboard of ours keeps to.
@@ -9,6 +10,7 @@ mod itself;
 mod lint;
 mod node;
 mod panel;
+mod picture;
 mod pull;
 mod query;
 mod registry;
@@ -29,6 +31,8 @@ use crate::tree::{Finding, Tree, conclude};
 
 /// Where the dashboards lie.
 const FOLDER: &str = "dashboards/";
+/// Where their pictures lie.
+const PICTURES: &str = "docs/dashboards/";
 
 /// All dashboards, in the order of the tour.
 fn boards() -> Vec<Board> {
@@ -42,7 +46,9 @@ fn boards() -> Vec<Board> {
 pub(crate) fn generate(repo: &Repo) -> anyhow::Result<()> {
     let boards = boards();
     conclude(&faults(&boards))?;
-    fs::create_dir_all(repo.root.join(FOLDER)).context("cannot create dashboards/")?;
+    for folder in [FOLDER, PICTURES] {
+        fs::create_dir_all(repo.root.join(folder)).with_context(|| format!("cannot create {folder}"))?;
+    }
     for (file, text) in files(&boards) {
         fs::write(repo.root.join(&file), text).with_context(|| format!("cannot write {file}"))?;
         say(format!("wrote {file}"));
@@ -77,9 +83,11 @@ fn faults(boards: &[Board]) -> Vec<Finding> {
     boards.iter().flat_map(lint::findings).collect()
 }
 
-/// What is written, by path.
+/// What is written, by path: the dashboard, and its picture for the documentation.
 fn files(boards: &[Board]) -> BTreeMap<String, String> {
-    boards.iter().map(|board| (board.file(), format!("{:#}\n", board.json()))).collect()
+    let dashboards = boards.iter().map(|board| (board.file(), format!("{:#}\n", board.json())));
+    let pictures = boards.iter().map(|board| (format!("{PICTURES}{}.svg", board.uid), picture::svg(board)));
+    dashboards.chain(pictures).collect()
 }
 
 #[cfg(test)]

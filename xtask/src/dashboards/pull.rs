@@ -113,7 +113,7 @@ fn waits() -> Row {
     )
     .found(of_it(names::SPAN_WAIT_IMAGE).showing(&shown))
     .sorted("Waited")
-    .size(14, 8)
+    .size(24, 7)
     .empty("No container waited for this pull, or none is chosen.");
     let held = |title, description, span| {
         Panel::table(
@@ -126,7 +126,7 @@ fn waits() -> Row {
         )
         .found(of_it(span))
         .sorted("Waited")
-        .size(10, 4)
+        .size(8, 5)
     };
     let slot = held(
         "Did it wait for a download slot?",
@@ -145,7 +145,6 @@ fn waits() -> Row {
         "Stretches in which another pull brought or unpacked a layer of it.",
         names::SPAN_WAIT_LAYER,
     )
-    .size(24, 4)
     .empty("It did not.");
     Row { title: "Its waits", panels: vec![waited, slot, stall, lock] }
 }

@@ -127,12 +127,12 @@ fn bytes() -> Row {
     )
     .and(io().rate().sum_by(&["source"]), "{{source}}")
     .empty(shared::NO_PULL_ENDED)
-    .size(10, 8);
+    .size(8, 8);
     let registries =
         Panel::ranking("Who serves most?", "Compressed bytes fetched from each registry in the time shown.", "bytes")
             .and(fetched().increase("$__range").sum_by(&[REGISTRY]).top(10), "{{registry}}")
             .empty(shared::NO_PULL_ENDED)
-            .size(6, 8);
+            .size(8, 8);
     let cost = Panel::stat(
         "What would that cost?",
         "Bytes fetched in the time shown at the price given above, for whoever pays for traffic.",
@@ -140,7 +140,7 @@ fn bytes() -> Row {
         fetched().increase("$__range").sum().priced("price", 1e9),
     )
     .empty(shared::NO_PULL_ENDED)
-    .size(4, 4);
+    .size(12, 4);
     let again = Panel::stat(
         "How often was an image fetched again?",
         "Pulls that fetched what their node had shortly before: the image was removed in between, and the disk may be too small.",
@@ -149,12 +149,12 @@ fn bytes() -> Row {
     )
     .empty(shared::NO_PULL_ENDED)
     .steps(&[(1.0, "yellow"), (20.0, "orange")])
-    .size(4, 4);
+    .size(12, 4);
     let churn =
         Panel::bars("What is fetched again?", "Pulls that fetched what their node had shortly before, by registry.", "short")
             .and(count(names::METRIC_REPULLS).increase(WINDOW).sum_by(&[REGISTRY]), "{{registry}}")
             .empty(shared::NO_PULL_ENDED)
-            .size(4, 8);
+            .size(8, 8);
     Row { title: "What is moved, and what does it cost?", panels: vec![sources, registries, churn, cost, again] }
 }
 
@@ -177,7 +177,7 @@ fn images() -> Row {
             super::table::Column::label(names::LAYER_SIZE, "Size").unit("bytes").width(100),
             super::table::Column::label("duration", "Took").unit("ns").width(100),
             super::table::Column::label("traceIdHidden", "Trace")
-                .width(300)
+                .width(140)
                 .leads("This pull", shared::link_to(shared::PULL, "traceID")),
         ],
     )

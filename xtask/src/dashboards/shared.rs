@@ -120,16 +120,16 @@ pub(super) fn pulls_found(title: &str, description: &str, search: Search) -> Pan
         names::ERROR_TYPE,
     ];
     let columns = vec![
-        Column::label("time", "Began").unit("dateTimeAsLocal").width(170),
+        Column::label("time", "Began").unit("dateTimeAsLocal").width(160),
         Column::label(names::IMAGE_NAME, "Image"),
-        Column::label(names::NODE_NAME, "Node").width(160).leads("The node", link_to(NODE, "node")),
-        Column::label(names::SERVER_ADDRESS, "Registry").width(160),
+        Column::label(names::NODE_NAME, "Node").width(150).leads("The node", link_to(NODE, "node")),
+        Column::label(names::SERVER_ADDRESS, "Registry").width(150),
         Column::label(names::PULL_BYTES_FETCHED, "Fetched").unit("bytes").width(100),
         Column::label(names::PULL_CACHE, "Cached").width(90),
         Column::label(names::ERROR_TYPE, "Error").width(130),
         Column::label("duration", "Took").unit("ns").width(100),
         Column::label("traceIdHidden", "Trace")
-            .width(300)
+            .width(140)
             .leads("This pull", link_to(PULL, "traceID"))
             .leads("See it live", "${ui}/?pull=${__value.raw}".to_owned()),
     ];

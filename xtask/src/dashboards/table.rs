@@ -18,7 +18,7 @@ pub(super) struct Column {
     /// What stands above it.
     pub(super) title: &'static str,
     pub(super) unit: &'static str,
-    width: Option<u16>,
+    pub(super) width: Option<u16>,
     cell: Cell,
     links: Vec<(&'static str, String)>,
 }
@@ -53,6 +53,11 @@ impl Column {
     pub(super) fn leads(mut self, title: &'static str, url: String) -> Self {
         self.links.push((title, url));
         self
+    }
+
+    /// Whether its cells are bars.
+    pub(super) fn is_bar(&self) -> bool {
+        self.cell == Cell::Bar
     }
 
     fn field(&self, queries: usize) -> &str {
