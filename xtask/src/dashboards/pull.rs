@@ -11,8 +11,8 @@ use super::traceql::{self, Search};
 
 const ID: &str = "$traceID";
 const CHOOSE: &str = "Choose a pull below, or give its id above.";
-/// Most layers that a table shows: as many as an image may have.
-const LAYERS: u16 = 127;
+/// Most layers that a table shows: Tempo gives no more unless told otherwise (`max_spans_per_span_set`).
+const LAYERS: u16 = 100;
 
 /// The dashboard.
 pub(super) fn board() -> Board {
@@ -34,7 +34,10 @@ fn of_it(name: &str) -> Search {
 }
 
 fn trace() -> Row {
-    let words = "**[Open it in the web UI](${ui}/?pull=${traceID})** · a pull that still runs has no trace yet: it is sent once, at the end.";
+    let words = format!(
+        "**[Open it in the web UI]({})** · a pull that still runs has no trace yet: it is sent once, at the end.",
+        shared::pull_in_ui("${traceID}")
+    );
     let waterfall = Panel::trace(
         "Where did the time go?",
         "The pull as a waterfall: resolving, each layer's download and unpacking, and every wait.",
@@ -65,7 +68,7 @@ fn trace() -> Row {
         .found(of_it(names::SPAN_PULL).showing(&shown))
         .size(24, 4)
         .empty(CHOOSE);
-    let link = Panel::text("In the web UI", "Where the same pull is shown live.", words).size(24, 2);
+    let link = Panel::text("In the web UI", "Where the same pull is shown live.", &words).size(24, 2);
     Row { title: "The pull", panels: vec![link, summary, waterfall] }
 }
 

@@ -5,6 +5,7 @@ use lifecycle::names;
 use super::board::{Board, Row, Variable};
 use super::panel::Panel;
 use super::query::{Counter, Histogram, Series, counter, histogram};
+use super::table::Column;
 use super::{shared, traceql};
 
 const WINDOW: &str = "$__rate_interval";
@@ -171,14 +172,12 @@ fn images() -> Row {
         "Which layers are slow?",
         "Downloads of single layers that took longer than five seconds.",
         vec![
-            super::table::Column::label("time", "Began").unit("dateTimeAsLocal").width(170),
-            super::table::Column::label(names::LAYER_DIGEST, "Layer"),
-            super::table::Column::label(names::SERVER_ADDRESS, "Registry").width(200),
-            super::table::Column::label(names::LAYER_SIZE, "Size").unit("bytes").width(100),
-            super::table::Column::label("duration", "Took").unit("ns").width(100),
-            super::table::Column::label("traceIdHidden", "Trace")
-                .width(140)
-                .leads("This pull", shared::link_to(shared::PULL, "traceID")),
+            Column::label("time", "Began").unit("dateTimeAsLocal").width(170),
+            Column::label(names::LAYER_DIGEST, "Layer"),
+            Column::label(names::SERVER_ADDRESS, "Registry").width(200),
+            Column::label(names::LAYER_SIZE, "Size").unit("bytes").width(100),
+            Column::label("duration", "Took").unit("ns").width(100),
+            Column::trace().width(140).leads("This pull", shared::link_to(shared::PULL, "traceID")),
         ],
     )
     .found(

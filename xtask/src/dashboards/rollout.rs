@@ -91,7 +91,7 @@ fn workloads() -> Row {
     let columns = vec![
         Column::label("namespace", "Namespace").width(140),
         Column::label("kind", "Kind").width(120),
-        Column::label("workload", "Workload").leads("See it live", "${ui}/?q=${__value.raw:percentencode}".to_owned()),
+        Column::label("workload", "Workload").leads("See it live", shared::search_in_ui()),
         Column::value("A", "Nodes done", "percentunit").bar().width(260),
         Column::value("B", "Pulling", "short").width(90),
         Column::value("C", "Waiting", "short").width(90),
@@ -147,7 +147,7 @@ fn waits() -> Row {
         Column::label(names::WORKLOAD_NAME, "Workload").width(150),
         Column::label(names::POD_NAME, "Pod"),
         Column::label("duration", "Waited").unit("ns").width(90),
-        Column::label("traceIdHidden", "Trace").width(150).leads("This pull", shared::link_to(shared::PULL, "traceID")),
+        Column::trace().width(150).leads("This pull", shared::link_to(shared::PULL, "traceID")),
     ];
     let pods =
         Panel::table("Which pods waited longest?", "Waits of containers for images that are over, as Tempo has them.", columns)

@@ -75,6 +75,16 @@ pub(super) fn restarts() -> Annotation {
     }
 }
 
+/// Leads to the pulls in the web UI that what was clicked on is found by.
+pub(super) fn search_in_ui() -> String {
+    "${ui}/?q=${__value.raw:percentencode}".to_owned()
+}
+
+/// Leads to this pull in the web UI.
+pub(super) fn pull_in_ui(id: &str) -> String {
+    format!("${{ui}}/?pull={id}")
+}
+
 /// Leads to another dashboard with the time, the sources and one more variable, as what was clicked on says.
 pub(super) fn link_to(dashboard: &str, variable: &str) -> String {
     format!(
@@ -90,7 +100,7 @@ pub(super) fn pulling_now(narrow: &[(&str, &str)]) -> Panel {
         some.now().max_by(&["node", "image", "phase"])
     };
     let columns = vec![
-        Column::label("image", "Image").leads("See it live", "${ui}/?q=${__value.raw:percentencode}".to_owned()),
+        Column::label("image", "Image").leads("See it live", search_in_ui()),
         Column::label("node", "Node").width(180).leads("The node", link_to(NODE, "node")),
         Column::label("phase", "Phase").width(120),
         Column::value("A", "Fetched", "percentunit").bar().width(300),
@@ -128,10 +138,10 @@ pub(super) fn pulls_found(title: &str, description: &str, search: Search) -> Pan
         Column::label(names::PULL_CACHE, "Cached").width(90),
         Column::label(names::ERROR_TYPE, "Error").width(130),
         Column::label("duration", "Took").unit("ns").width(100),
-        Column::label("traceIdHidden", "Trace")
+        Column::trace()
             .width(140)
             .leads("This pull", link_to(PULL, "traceID"))
-            .leads("See it live", "${ui}/?pull=${__value.raw}".to_owned()),
+            .leads("See it live", pull_in_ui("${__value.raw}")),
     ];
     Panel::table(title, description, columns).found(search.showing(&shown)).sorted("Took").empty(NO_TRACE)
 }

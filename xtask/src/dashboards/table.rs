@@ -21,12 +21,19 @@ pub(super) struct Column {
     pub(super) width: Option<u16>,
     cell: Cell,
     links: Vec<(&'static str, String)>,
+    /// Whether the source hides the field unless it is told otherwise.
+    hidden: bool,
 }
 
 impl Column {
     /// A label of the series, or an attribute of the spans.
     pub(super) fn label(field: &str, title: &'static str) -> Self {
-        Self { field: field.to_owned(), title, unit: "", width: None, cell: Cell::Plain, links: Vec::new() }
+        Self { field: field.to_owned(), title, unit: "", width: None, cell: Cell::Plain, links: Vec::new(), hidden: false }
+    }
+
+    /// The trace's id, which Tempo's answers have hidden in them.
+    pub(super) fn trace() -> Self {
+        Self { hidden: true, ..Self::label("traceIdHidden", "Trace") }
     }
 
     /// The value of the query with this letter.
@@ -95,6 +102,10 @@ fn special(column: &Column) -> Option<Value> {
     }
     if let Some(width) = column.width {
         set("custom.width", json!(width));
+    }
+    if column.hidden {
+        set("custom.hidden", json!(false));
+        set("custom.hideFrom.viz", json!(false));
     }
     if column.cell == Cell::Bar {
         set("min", json!(0));
