@@ -42,7 +42,7 @@ pub(super) fn svg(board: &Board) -> String {
     let mut x = EDGE;
     for variable in &board.variables {
         let label = variable.label();
-        let wide = pixels(label) + 34;
+        let wide = pixels(label) + 42;
         rect(&mut svg, (x, 40, wide, 22), PAPER, FRAME);
         text(&mut svg, x + 9, 55, 12, INK, label);
         text(&mut svg, x + wide - 18, 55, 11, FAINT, "▾");

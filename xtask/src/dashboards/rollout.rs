@@ -97,7 +97,7 @@ fn workloads() -> Row {
         Column::value("C", "Waiting", "short").width(90),
         Column::value("D", "Failing", "short").width(90),
         Column::value("E", "Last ready in", "s").width(120),
-        Column::value("F", "Waits since", "s").width(120),
+        Column::value("F", "Waits for", "s").width(120),
     ];
     let table = Panel::table(
         "How far is each workload?",
@@ -110,7 +110,7 @@ fn workloads() -> Row {
     .and(by(nodes("failed")), "")
     .and(of(names::METRIC_WORKLOAD_ETA).now().max_by(&OF), "")
     .and(of(names::METRIC_WORKLOAD_SINCE).ago().max_by(&OF), "")
-    .sorted("Waits since")
+    .sorted("Waits for")
     .size(24, 9)
     .empty(NO_POD);
     Row { title: "Workloads", panels: vec![table] }
