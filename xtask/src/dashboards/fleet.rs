@@ -109,7 +109,22 @@ fn held_up() -> Row {
     .sorted("Pulls")
     .size(8, 8)
     .empty("No node pulls anything.");
-    Row { title: "What are they waiting for?", panels: vec![by, phases, nodes] }
+    Row { title: "What are they waiting for?", panels: vec![by, phases, nodes, stuck()] }
+}
+
+fn stuck() -> Panel {
+    let columns = vec![
+        Column::label("image", "Image").leads("See it live", shared::search_in_ui()),
+        Column::label("node", "Node").width(220).leads("The node", shared::link_to(shared::NODE, "node")),
+        Column::label("phase", "Phase").width(140),
+        Column::value("A", "No byte for", "s").width(140),
+    ];
+    let silence = gauge(names::METRIC_ACTIVE_STALLED).ago().max_by(&["node", "image", "phase"]);
+    Panel::table("Which pulls are stuck?", "Long running pulls of which no byte comes, by the node's clock.", columns)
+        .and(silence, "")
+        .sorted("No byte for")
+        .size(24, 6)
+        .empty("Of no long running pull bytes stay away.")
 }
 
 fn waiting() -> Row {

@@ -126,3 +126,73 @@ fn spoken(text: &str) -> impl Iterator<Item = &str> {
 fn text<'a>(json: &'a Value, key: &str) -> &'a str {
     json[key].as_str().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use lifecycle::names;
+
+    use super::*;
+    use crate::dashboards::board::{Row, Variable};
+    use crate::dashboards::panel::Panel;
+    use crate::dashboards::query::{counter, gauge};
+    use crate::dashboards::shared;
+
+    fn board(panels: Vec<Panel>) -> Board {
+        Board {
+            uid: "a",
+            title: "A",
+            description: "Of a test.",
+            from: "now-1h",
+            variables: vec![Variable::PROMETHEUS, shared::cluster()],
+            annotations: Vec::new(),
+            rows: vec![Row { title: "Row", panels }],
+        }
+    }
+
+    fn good(title: &str) -> Panel {
+        Panel::stat(title, "Pulls.", "short", gauge(names::METRIC_ACTIVE).now().sum()).empty("None")
+    }
+
+    fn wrong(panel: Panel) -> Vec<String> {
+        findings(&board(vec![panel])).into_iter().map(|finding| finding.what).collect()
+    }
+
+    #[test]
+    fn a_panel_that_says_and_asks_enough_passes() {
+        assert_eq!(wrong(good("How many?")), [""; 0]);
+    }
+
+    #[test]
+    fn a_panel_without_words_unit_or_question_is_found() {
+        let bare =
+            |title, description, unit| Panel::lines(title, description, unit).and(gauge(names::METRIC_ACTIVE).now().sum(), "all");
+        for (panel, what) in [
+            (bare("", "Pulls.", "short").empty("None"), "has no title"),
+            (bare("A", "", "short").empty("None"), "has no description"),
+            (bare("A", "Pulls.", "").empty("None"), "has no unit"),
+            (bare("A", "Pulls.", "short"), "says nothing when there is nothing"),
+            (Panel::lines("A", "Pulls.", "short").empty("None"), "asks nothing"),
+        ] {
+            let found = wrong(panel);
+            assert!(found.len() == 1 && found[0].ends_with(what), "{what}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_fixed_window_an_unknown_variable_and_a_doubled_title_are_found() {
+        let fixed = counter(names::METRIC_PULLS).increase("5m").sum();
+        assert_eq!(wrong(Panel::stat("A", "Pulls.", "short", fixed).empty("None")).len(), 1);
+        let strange = gauge(names::METRIC_IN_PHASE).matching("phase", "$phase").now().sum();
+        assert_eq!(
+            wrong(Panel::stat("A", "Pulls.", "short", strange).empty("None")),
+            ["speaks of $phase, which is no variable of it"]
+        );
+        assert_eq!(findings(&board(vec![good("A"), good("A")])).len(), 1);
+    }
+
+    #[test]
+    fn a_fault_of_a_query_is_a_finding() {
+        let unknown = gauge("pulltrace_pulls_gone").now().sum();
+        assert_eq!(wrong(Panel::stat("A", "Pulls.", "short", unknown).empty("None")).len(), 1);
+    }
+}

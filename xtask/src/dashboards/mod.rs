@@ -98,4 +98,17 @@ mod tests {
     fn every_dashboard_keeps_the_rules() {
         assert_eq!(faults(&boards()), []);
     }
+
+    #[test]
+    fn a_file_that_drifted_and_one_that_nobody_writes_are_found() {
+        let boards = boards();
+        let files = files(&boards);
+        let mut names = findings(&Tree::from([("dashboards/own.json", "{}")]), &boards);
+        names.retain(|finding| finding.what.contains("nothing generates"));
+        assert_eq!(names, [Finding::new("dashboards/own.json", "is a dashboard that nothing generates")]);
+        assert_eq!(findings(&Tree::default(), &boards).len(), files.len());
+        let (file, text) = files.first_key_value().expect("there are dashboards");
+        let one = Tree::from([(file.as_str(), text.as_str())]);
+        assert!(findings(&one, &boards).iter().all(|finding| finding.file != *file));
+    }
 }

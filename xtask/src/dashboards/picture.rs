@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn long_titles_stand_in_several_lines() {
-        assert_eq!(wrapped("How many wait in a queue?", 100), ["How many wait", "in a queue?"]);
+        assert_eq!(wrapped("How many wait in a queue?", 90), ["How many wait", "in a queue?"]);
         assert_eq!(wrapped("One", 1), ["One"]);
     }
 
