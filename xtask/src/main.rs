@@ -37,7 +37,7 @@ struct Cli {
 enum Command {
     /// Builds the binaries; afterwards a bare `cargo build` finds the protobuf compiler too
     Build(build::Args),
-    /// Everything that needs no running: fmt, clippy, doc, tidy, vocab
+    /// Everything that needs no running: fmt, clippy, doc, tidy, vocab, dashboards
     Check,
     /// The import walls and the house rules
     Tidy,

@@ -224,6 +224,12 @@ impl Panel {
         panel
     }
 
+    /// Whether it is one number for the whole time shown, which has no course.
+    pub(super) fn is_of_the_whole_time(&self) -> bool {
+        let whole = |target: &Target| matches!(target, Target::Metric { query, .. } if query.text().contains("[$__range]"));
+        self.view == View::Stat && self.targets.iter().any(whole)
+    }
+
     fn datasource(&self) -> Value {
         match self.targets.first() {
             Some(Target::Trace(_)) => json!({"type": "tempo", "uid": "${tempo}"}),
@@ -236,7 +242,7 @@ impl Panel {
         match target {
             Target::Trace(search) => search.json(&ref_id),
             Target::Metric { query, legend, exemplars } => {
-                let now = matches!(self.view, View::Table | View::Ranking);
+                let now = matches!(self.view, View::Table | View::Ranking) || self.is_of_the_whole_time();
                 let format = match self.view {
                     View::Table => "table",
                     View::Heatmap => "heatmap",

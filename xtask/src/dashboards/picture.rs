@@ -78,7 +78,7 @@ fn panel(svg: &mut String, place: &Place<'_>) {
     let top = y + 10 + LINE * lines.len() as u64;
     let inside = (x + 9, top, wide - 18, (y + high).saturating_sub(top + 9));
     match &panel.view {
-        View::Stat => stat(svg, inside),
+        View::Stat => stat(svg, inside, !panel.is_of_the_whole_time()),
         View::Lines => lines_of(svg, inside, panel.targets.len().min(3)),
         View::Stacked => areas(svg, inside),
         View::Bars => bars(svg, inside),
@@ -92,8 +92,10 @@ fn panel(svg: &mut String, place: &Place<'_>) {
 
 type Area = (u64, u64, u64, u64);
 
-fn stat(svg: &mut String, (x, y, wide, high): Area) {
-    course(svg, (x, y + high / 2, wide, high / 2), 0, true);
+fn stat(svg: &mut String, (x, y, wide, high): Area, with_course: bool) {
+    if with_course {
+        course(svg, (x, y + high / 2, wide, high / 2), 0, true);
+    }
     bar(svg, (x + wide / 2 - 24, y + high / 4, 48, 16), "#c3c9d1");
 }
 

@@ -162,7 +162,7 @@ fn bytes() -> Row {
 fn images() -> Row {
     let search = traceql::spans(names::SPAN_PULL)
         .only(names::IMAGE_NAME, "=~ \".*${image:raw}.*\"")
-        .only(names::SERVICE_PEER_NAME, "=~ \"${registry:regex}\"");
+        .only(names::SERVICE_PEER_NAME, "=~ \"${registry:pipe}\"");
     let table = shared::pulls_found(
         "Which pulls of this image took longest?",
         "Pulls as Tempo has them: fetched and cached bytes, node, error. A click on a trace shows its layers.",
@@ -182,7 +182,7 @@ fn images() -> Row {
     )
     .found(
         traceql::spans(names::SPAN_DOWNLOAD)
-            .only(names::SERVICE_PEER_NAME, "=~ \"${registry:regex}\"")
+            .only(names::SERVICE_PEER_NAME, "=~ \"${registry:pipe}\"")
             .longer_than("5s")
             .showing(&[names::LAYER_DIGEST, names::SERVER_ADDRESS, names::LAYER_SIZE]),
     )

@@ -153,8 +153,8 @@ fn waits() -> Row {
         Panel::table("Which pods waited longest?", "Waits of containers for images that are over, as Tempo has them.", columns)
             .found(
                 traceql::spans(names::SPAN_WAIT_IMAGE)
-                    .only(names::NAMESPACE_NAME, "=~ \"${namespace:regex}\"")
-                    .only(names::WORKLOAD_NAME, "=~ \"${workload:regex}\"")
+                    .only(names::NAMESPACE_NAME, "=~ \"${namespace:pipe}\"")
+                    .only(names::WORKLOAD_NAME, "=~ \"${workload:pipe}\"")
                     .showing(&[names::NAMESPACE_NAME, names::WORKLOAD_NAME, names::POD_NAME]),
             )
             .sorted("Waited")

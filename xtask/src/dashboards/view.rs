@@ -24,7 +24,7 @@ impl View {
         let last = json!({"calcs": ["lastNotNull"], "fields": "", "values": false});
         match self {
             Self::Stat => json!({
-                "colorMode": "value", "graphMode": "area", "justifyMode": "auto", "orientation": "auto", "percentChangeColorMode": "standard",
+                "colorMode": "value", "graphMode": if panel.is_of_the_whole_time() { "none" } else { "area" }, "justifyMode": "auto", "orientation": "auto", "percentChangeColorMode": "standard",
                 "reduceOptions": last, "showPercentChange": false, "textMode": "auto", "wideLayout": true,
             }),
             Self::Lines | Self::Stacked | Self::Bars => json!({
