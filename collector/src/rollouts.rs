@@ -8,7 +8,7 @@ use lifecycle::{
     explain::Rollout,
 };
 
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Row, Snapshot};
 
 /// Every workload of this namespace, or of all, by namespace, kind and name.
 pub(crate) fn all<'a>(snapshot: &'a Snapshot, namespace: Option<&str>) -> Vec<((&'a str, &'a Workload), Rollout)> {
@@ -23,7 +23,11 @@ pub(crate) fn all<'a>(snapshot: &'a Snapshot, namespace: Option<&str>) -> Vec<((
 
 /// The pull that a container names.
 pub(crate) fn pull_of<'a>(container: &ContainerStatus, snapshot: &'a Snapshot) -> Option<&'a PullStatus> {
-    container.pull_id.and_then(|id| snapshot.row(id)).map(|row| row.status())
+    row_of(container, snapshot).map(|row| row.status())
+}
+
+fn row_of<'a>(container: &ContainerStatus, snapshot: &'a Snapshot) -> Option<&'a Row> {
+    container.pull_id.and_then(|id| snapshot.row(id)).map(AsRef::as_ref)
 }
 
 /// How far each node is: as its slowest pod.
@@ -32,7 +36,7 @@ fn rollout(pods: &[&PodStatus], snapshot: &Snapshot) -> Rollout {
     for pod in pods {
         let node = pod.node_name.as_deref().unwrap_or_default();
         for container in &pod.containers {
-            let eta = pull_of(container, snapshot).and_then(|pull| pull.eta_seconds);
+            let eta = row_of(container, snapshot).and_then(|row| row.view.eta()).map(|eta| eta.as_secs_f64());
             let rank = match container.state {
                 "ready" => 0,
                 "pulling" => 1,
