@@ -197,3 +197,60 @@ impl Queue {
 fn cost(request: &Bytes) -> usize {
     request.len() + OVERHEAD
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, time::Duration};
+
+    use http::{Request, Response};
+    use http_body_util::{BodyExt as _, Full};
+    use hyper::body::Incoming;
+    use otlp::Protocol;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::serve::{Manner, serve};
+
+    /// A failure must be noticed within this time.
+    const NOTICED: Duration = Duration::from_secs(20);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sink_whose_answers_are_lost_on_the_way_is_asked_again_in_time_and_nothing_is_counted_twice() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::<Mutex<Vec<Bytes>>>::default();
+        let log = asked.clone();
+        let sink = tower::service_fn(move |request: Request<Incoming>| {
+            let log = log.clone();
+            async move {
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                let is_lost = {
+                    let mut log = log.lock().unwrap();
+                    log.push(body);
+                    log.len() == 1
+                };
+                if is_lost {
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
+            }
+        });
+        tokio::spawn(serve(listener, sink, Manner::default(), Arc::default(), std::future::pending()));
+        let metrics = Metrics::new(&[]);
+        let forward = Forward::start(vec![Endpoint::parse(&url, Protocol::HttpProtobuf).unwrap()], &metrics);
+        let requests = [Bytes::from_static(b"first"), Bytes::from_static(b"second")];
+        let begin = Instant::now();
+        for request in &requests {
+            forward.offer(Signal::Logs, request);
+        }
+        let mut waiting = forward.sinks[0].waiting.subscribe();
+        let emptied = waiting.wait_for(|waiting| *waiting == 0);
+        assert!(tokio::time::timeout(NOTICED, emptied).await.is_ok(), "not noticed within {NOTICED:?}");
+        assert!(begin.elapsed() >= Duration::from_secs(10), "{:?}", begin.elapsed());
+        let [first, second] = requests;
+        assert_eq!(*asked.lock().unwrap(), [first.clone(), first, second], "the one that was not answered comes again");
+        let scrape = crate::metrics::exposition::write(&metrics, &crate::snapshot::Snapshot::default(), "").unwrap().1;
+        let sent = scrape.lines().find_map(|line| line.strip_prefix(&format!("pulltrace_forward_sent_total{{sink=\"{url}\"}} ")));
+        assert_eq!(sent, Some("2"));
+    }
+}

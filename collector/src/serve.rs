@@ -310,6 +310,73 @@ mod tests {
         drop(peer);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn handshakes_that_stop_half_way_end_in_time_and_hold_up_no_other() {
+        use rustls::{ClientConfig, RootCertStore, crypto::ring};
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let ours = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let [certificate, key] = ["cert", "key"].map(|name| folder.path().join(name));
+        std::fs::write(&certificate, ours.cert.pem()).unwrap();
+        std::fs::write(&key, ours.signing_key.serialize_pem()).unwrap();
+        let identity = Identity::new(crate::tls::TlsFiles { certificate, key, client_authority: None }).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let hello = tower::service_fn(|_: Request<Incoming>| async { Ok::<_, Infallible>(Response::new("hello".to_owned())) });
+        let manner = Manner { identity: Some(identity), ..Manner::default() };
+        tokio::spawn(serve(listener, hello, manner, Arc::default(), std::future::pending()));
+
+        // Time stands still as long as this is not over.
+        let (go_on, stop) = std::sync::mpsc::channel::<Infallible>();
+        let still = tokio::task::spawn_blocking(move || stop.recv());
+        let begin = Instant::now();
+        let mut half = Vec::new();
+        for said in [&b""[..], &b"\x16\x03"[..], &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..]].repeat(20) {
+            let mut peer = TcpStream::connect(address).await.unwrap();
+            peer.write_all(said).await.unwrap();
+            half.push(peer);
+        }
+        let mut slow = TcpStream::connect(address).await.unwrap();
+
+        let mut roots = RootCertStore::empty();
+        roots.add(ours.cert.der().clone()).unwrap();
+        let client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let client = client.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = "localhost".try_into().unwrap();
+        let mut stream = tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, stream).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("hello") && begin.elapsed() == Duration::ZERO, "{answer}");
+
+        drop(go_on);
+        still.await.unwrap().unwrap_err();
+        let trickle = async {
+            // One byte a second is no progress.
+            for byte in b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".repeat(9) {
+                if slow.write_all(&[byte]).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            begin.elapsed()
+        };
+        let ends = async {
+            for peer in &mut half {
+                // The end, or a reset: what it sent was never read.
+                assert!(matches!(peer.read(&mut [0; 99]).await, Ok(0) | Err(_)));
+            }
+            begin.elapsed()
+        };
+        let waited = Duration::from_secs(60);
+        let (ended, gave_up) = tokio::join!(tokio::time::timeout(waited, ends), trickle);
+        let ended = ended.expect("they are let go");
+        assert!(ended >= HEAD_TIMEOUT && ended < HEAD_TIMEOUT * 2, "{ended:?}");
+        assert!(gave_up >= HEAD_TIMEOUT && gave_up < HEAD_TIMEOUT * 2, "{gave_up:?}");
+    }
+
     #[test]
     fn connections_made_together_do_not_end_together() {
         let age = Duration::from_secs(600);

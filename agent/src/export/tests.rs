@@ -14,6 +14,8 @@ use lifecycle::{
 use otlp::{Endpoint, Files, Protocol};
 use tokio::net::TcpListener;
 
+mod cut;
+
 use super::{
     waiting::tests::{node, pull},
     *,

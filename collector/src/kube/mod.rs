@@ -55,10 +55,9 @@ pub(crate) async fn connect(mode: Kubernetes) -> Option<Client> {
         return None;
     }
     let inferred = kube::Config::infer().await.map_err(|error| error.to_string());
-    let client = inferred.and_then(|mut config| {
-        config.read_timeout = Some(READ_TIMEOUT);
+    let client = inferred.and_then(|config| {
         let url = config.cluster_url.to_string();
-        Client::try_from(config).map(|client| (client, url)).map_err(|error| error.to_string())
+        client(config).map(|client| (client, url)).map_err(|error| error.to_string())
     });
     match (client, mode) {
         (Ok((client, url)), _) => {
@@ -77,6 +76,11 @@ pub(crate) async fn connect(mode: Kubernetes) -> Option<Client> {
             None
         }
     }
+}
+
+fn client(mut config: kube::Config) -> kube::Result<Client> {
+    config.read_timeout = Some(READ_TIMEOUT);
+    Client::try_from(config)
 }
 
 /// Watches everything; ends when the keeper does.

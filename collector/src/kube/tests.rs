@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 
 mod accounts;
 mod anything;
+mod slow;
 mod spans;
 
 /// Whatever is waited for must happen within this time.

@@ -9,9 +9,10 @@ use std::{
 };
 
 use super::{
-    LOST_AFTER, SILENT_AFTER,
+    HEARTBEAT, LOST_AFTER, SILENT_AFTER,
     entry::{Entry, Standing},
     host::HostStatus,
+    skew::Skew,
     status::NodeStatus,
 };
 use crate::{
@@ -76,7 +77,9 @@ pub(super) struct Agents {
 #[derive(Debug)]
 struct Agent {
     node: Node,
-    report: Option<NodeReport>,
+    /// Its last word about itself, and when that came.
+    report: Option<(NodeReport, Timestamp)>,
+    skew: Skew,
     /// What the node did as the last report of a pull says.
     host: Host,
     heard: Timestamp,
@@ -115,6 +118,7 @@ impl Agents {
         let agent = self.known.entry(key.clone()).or_insert_with(|| Agent {
             node: node.clone(),
             report: None,
+            skew: Skew::default(),
             host: Host::default(),
             heard: now,
             delay: Duration::ZERO,
@@ -150,12 +154,16 @@ impl Agents {
         }
     }
 
-    /// Keeps what an agent says about itself, unless something newer is known.
-    pub(super) fn take_report(&mut self, key: &AgentKey, report: NodeReport) {
-        if let Some(agent) = self.known.get_mut(key)
-            && agent.report.as_ref().is_none_or(|known| known.observed_at <= report.observed_at)
-        {
-            agent.report = Some(report);
+    /// Keeps what an agent says about itself, unless something newer is known. What is older than what came half a heartbeat ago is not late:
+    /// the node's clock was set back.
+    pub(super) fn take_report(&mut self, key: &AgentKey, report: NodeReport, now: Timestamp) {
+        let Some(agent) = self.known.get_mut(key) else { return };
+        agent.skew.note(report.observed_at, now);
+        let is_news = |(known, came): &(NodeReport, Timestamp)| {
+            known.observed_at <= report.observed_at || now.since(*came) >= HEARTBEAT / 2
+        };
+        if agent.report.as_ref().is_none_or(is_news) {
+            agent.report = Some((report, now));
         }
     }
 
@@ -302,10 +310,12 @@ impl Agents {
 
     pub(super) fn statuses(&self) -> Vec<NodeStatus> {
         let status = |agent: &Agent| {
+            let report = agent.report.as_ref().map(|(report, _)| report);
             let connected = agent.presence == Presence::Connected;
             // Without a pull nobody looks at the node.
             let host = if connected && !agent.open.is_empty() { HostStatus::of(&agent.host) } else { None };
-            NodeStatus { host, delay: agent.delay, ..NodeStatus::of(&agent.node, agent.report.as_ref(), agent.heard, connected) }
+            let status = NodeStatus::of(&agent.node, report, agent.heard, connected, agent.skew.offset());
+            NodeStatus { host, delay: agent.delay, ..status }
         };
         self.known.values().map(status).collect()
     }

@@ -15,6 +15,7 @@ mod pods;
 mod relate;
 mod room;
 mod sighting;
+mod skew;
 pub mod status;
 mod story;
 mod tally;
@@ -324,7 +325,7 @@ impl Board {
         self.counts.accepted += 1;
         self.withdraw_lists(&report.node.name);
         self.agents.take_delay(&key, now.since(report.observed_at));
-        self.agents.take_report(&key, report);
+        self.agents.take_report(&key, report, now);
         if knows_its_pulls {
             self.reconcile(&key, active, now);
         }

@@ -252,6 +252,10 @@ pub struct NodeStatus {
     /// How long its last report was on the way, by the clocks of both.
     #[serde(skip)]
     pub delay: Duration,
+    /// By how many seconds the node's clock is ahead of the collector's, or behind if negative; only if that is 2 s or more. Times of the
+    /// node's pulls are by its clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_offset_seconds: Option<f64>,
 }
 
 /// What happened, in the words of the event stream.
@@ -406,7 +410,13 @@ impl WaitStatus {
 }
 
 impl NodeStatus {
-    pub(super) fn of(node: &Node, report: Option<&NodeReport>, last_seen: Timestamp, connected: bool) -> Self {
+    pub(super) fn of(
+        node: &Node,
+        report: Option<&NodeReport>,
+        last_seen: Timestamp,
+        connected: bool,
+        offset: Option<i64>,
+    ) -> Self {
         Self {
             name: node.name.to_string(),
             cluster: known(&node.cluster),
@@ -423,6 +433,7 @@ impl NodeStatus {
             host: None,
             removed: false,
             delay: Duration::ZERO,
+            clock_offset_seconds: offset.map(|millis| (millis as f64 / 100.0).round() / 10.0),
         }
     }
 }

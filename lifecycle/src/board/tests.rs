@@ -1,5 +1,6 @@
 //! The rules of the board, one sentence each, and the invariants under shuffled, doubled and lost reports.
 
+mod clocks;
 mod flood;
 mod oracle;
 

@@ -19,6 +19,7 @@ use crate::{
         Agents, Denied, Speaker,
         accounts::{Accounts, Rules},
     },
+    http::report::{Desk, Reach},
     readiness::Readiness,
     receive::{Intake, PassOn},
 };
@@ -252,6 +253,26 @@ async fn nobody_speaks_for_another_node_and_what_is_their_own_is_taken() {
     assert_eq!((status, partial.rejected), (200, 2));
     assert!(partial.message.contains("may speak for"), "{}", partial.message);
     eventually("its own word is known, and no other", || receiver.nodes() == ["node-1"]).await;
+}
+
+#[tokio::test]
+async fn a_list_is_taken_from_the_node_that_the_token_is_of_and_from_no_other() {
+    let metrics = Metrics::new(&[]);
+    let keeper = Keeper::start(Limits::default(), 1, metrics.clone(), std::future::pending());
+    let desk = Desk::new(keeper.clone(), metrics, agents(&api()), Reach::Everywhere, "").router();
+    let list = async |node: &str, token: &str| {
+        let list = json!({ "nodeName": node, "timestamp": "2026-01-15T08:30:00Z", "pulls": null }).to_string();
+        let request = Request::post("/api/v1/report").header("authorization", format!("Bearer {token}"));
+        let answer = desk.clone().oneshot(request.body(axum::body::Body::from(list)).unwrap()).await.unwrap();
+        let status = answer.status().as_u16();
+        (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().into()).unwrap())
+    };
+    let (status, text) = list("node-2", GOOD).await;
+    assert!(status == 403 && text.contains("the token is another node's"), "{status} {text}");
+    assert_eq!(list("node-1", "an.unknown.one").await.0, 401);
+    assert_eq!(list("node-1", GOOD).await.0, 200);
+    let nodes = || keeper.view().now().nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>();
+    eventually("the node's own list is known, and no other", || nodes() == ["node-1"]).await;
 }
 
 #[tokio::test]
