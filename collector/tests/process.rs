@@ -20,7 +20,7 @@ use lifecycle::wire::{
     self,
     Event::{Finished, Started},
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use serde_json::Value;
 
 const ANY_PORT: [(&str, &str); 4] = [
@@ -29,6 +29,9 @@ const ANY_PORT: [(&str, &str); 4] = [
     ("PULLTRACE_OTLP_GRPC_ADDR", "127.0.0.1:0"),
     ("PULLTRACE_OTLP_HTTP_ADDR", "127.0.0.1:0"),
 ];
+
+/// Readers at a time.
+const CROWD: usize = 5_000;
 
 struct Collector {
     child: Child,
@@ -92,6 +95,10 @@ impl Collector {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
+    fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 }
 
@@ -235,6 +242,33 @@ fn variables_that_nobody_reads_are_warned_about_and_those_of_the_agent_are_not()
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(before.len() == 1 && before[0].contains("PULLTRACE_HTPP_ADDR"), "{before:?}");
+}
+
+#[test]
+fn a_crowd_of_readers_is_told_everything_and_leaves_no_file_behind_when_it_goes() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    let most = CROWD.to_string();
+    let collector = Collector::start(&[
+        ("PULLTRACE_EVENT_LOG", "off"),
+        ("PULLTRACE_SSE_MAX_CLIENTS", &most),
+        ("PULLTRACE_SSE_MAX_CLIENTS_PER_ADDRESS", &most),
+    ]);
+    let http = collector.addresses["http"];
+    let files = collector.open_files();
+    let mut readers: Vec<_> = (0..CROWD).map(|_| Stream::open(http, "/api/v1/events", &[])).collect();
+    assert!(collector.open_files() >= files + CROWD);
+    assert!(readers.iter().all(|reader| reader.head.contains(" 200 ")));
+    assert_eq!(get(http, "/api/v1/events", &[]).status, 503, "one more is too many");
+    let body = wire::encode::pulls(&node("node-1"), "0.1.0", [(Started, &pull("a", 1, 10))]);
+    let headers = [("content-type", "application/x-protobuf")];
+    assert_eq!(post(collector.addresses["otlp_http"], "/v1/logs", &headers, &body).status, 200);
+    for reader in &mut readers {
+        reader.until(|message| message.kind() == "pull.started");
+    }
+    drop(readers);
+    house::eventually("their connections are closed", || (collector.open_files() <= files + files / 20).then_some(()));
+    assert_eq!(get(http, "/readyz", &[]).status, 200);
 }
 
 #[test]
