@@ -68,12 +68,12 @@ async fn of_a_list_that_comes_slowly_every_page_is_known_at_once_and_only_pods_t
     assert!(names.iter().all(|name| name.ends_with("00") || name == "pod-0") && names.len() == PODS / 100);
 }
 
-/// An API over a socket whose watches begin and then say nothing. Counts those of pods.
-async fn mute() -> (http::Uri, Arc<AtomicUsize>) {
+/// An API over a socket that begins to answer requests with this in them, and then says nothing. Counts those about pods.
+async fn mute(about: &'static str) -> (http::Uri, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    let watches = Arc::new(AtomicUsize::new(0));
-    let counted = watches.clone();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let counted = counted.clone();
@@ -85,7 +85,7 @@ async fn mute() -> (http::Uri, Arc<AtomicUsize>) {
                     }
                     let text = String::from_utf8(std::mem::take(&mut head)).unwrap();
                     let line = text.lines().next().unwrap();
-                    if line.contains("watch=true") {
+                    if line.contains(about) {
                         counted.fetch_add(usize::from(line.contains("/pods?")), Ordering::Relaxed);
                         let begun = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
                         stream.write_all(begun).await.unwrap();
@@ -101,23 +101,25 @@ async fn mute() -> (http::Uri, Arc<AtomicUsize>) {
             });
         }
     });
-    (url, watches)
+    (url, asked)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_stands_and_says_nothing_is_given_up_and_begun_anew() {
-    let (url, watches) = mute().await;
-    let keeper = Keeper::start(Limits::default(), 1, Metrics::new(&[]), std::future::pending());
-    let client = client(kube::Config::new(url)).unwrap();
-    let told = keeper.clone();
-    let _task = tokio::spawn(async move { watch(client, &[], &told).await });
-    eventually("it is watched", || watches.load(Ordering::Relaxed) == 1).await;
-    let begin = Instant::now();
-    let again = async {
-        while watches.load(Ordering::Relaxed) < 2 {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    };
-    assert!(tokio::time::timeout(READ_TIMEOUT * 2, again).await.is_ok(), "it is waited for without end");
-    assert!(begin.elapsed() > READ_TIMEOUT - Duration::from_secs(20), "{:?}", begin.elapsed());
+async fn a_list_or_a_watch_of_which_nothing_comes_is_given_up_and_begun_anew() {
+    for about in ["limit=", "watch=true"] {
+        let (url, asked) = mute(about).await;
+        let keeper = Keeper::start(Limits::default(), 1, Metrics::new(&[]), std::future::pending());
+        let (client, told) = (client(kube::Config::new(url)).unwrap(), keeper.clone());
+        let task = tokio::spawn(async move { watch(client, &[], &told).await });
+        eventually("it is asked", || asked.load(Ordering::Relaxed) == 1).await;
+        let begin = Instant::now();
+        let again = async {
+            while asked.load(Ordering::Relaxed) < 2 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        assert!(tokio::time::timeout(READ_TIMEOUT * 2, again).await.is_ok(), "{about} is waited for without end");
+        assert!(begin.elapsed() > READ_TIMEOUT - Duration::from_secs(20), "{about} {:?}", begin.elapsed());
+        task.abort();
+    }
 }
