@@ -51,6 +51,8 @@ impl Address {
                 let (near, to) = (near.unwrap(), *now.lock().unwrap());
                 // Nobody there any more: whoever asked hears that the connection ends.
                 let Ok(far) = TcpStream::connect(to) else { continue };
+                near.set_nodelay(true).unwrap();
+                far.set_nodelay(true).unwrap();
                 for (mut from, mut to) in [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)] {
                     thread::spawn(move || {
                         // However it ends, the other side is told that it did.

@@ -263,7 +263,7 @@ async fn a_list_is_taken_from_the_node_that_the_token_is_of_and_from_no_other() 
     let list = async |node: &str, token: &str| {
         let list = json!({ "nodeName": node, "timestamp": "2026-01-15T08:30:00Z", "pulls": null }).to_string();
         let request = Request::post("/api/v1/report").header("authorization", format!("Bearer {token}"));
-        let answer = desk.clone().oneshot(request.body(axum::body::Body::from(list)).unwrap()).await.unwrap();
+        let answer = desk.clone().oneshot(request.body(Full::new(Bytes::from(list))).unwrap()).await.unwrap();
         let status = answer.status().as_u16();
         (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().into()).unwrap())
     };
