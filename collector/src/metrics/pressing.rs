@@ -140,6 +140,7 @@ mod tests {
             queued_images: Vec::new(),
             dropped_progress: None,
             dropped_outcomes: None,
+            clock_offset_seconds: None,
             host: Some(host),
             removed: false,
             delay: Duration::from_secs(u64::from(busy) / 3),
