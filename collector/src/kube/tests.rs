@@ -232,7 +232,8 @@ async fn a_missing_permission_is_not_asked_for_again_at_once_and_stops_nothing_e
 #[tokio::test(start_paused = true)]
 async fn an_absent_api_is_asked_ever_less_and_a_missing_permission_too() {
     let all = ["pods", "events", "nodes"];
-    for (code, most, what) in [(500, 45, &all[..]), (403, 15, &all), (403, 30, &["watch"])] {
+    // As often as the shortest pauses that the jitter allows.
+    for (code, most, what) in [(500, 65, &all[..]), (403, 15, &all), (403, 30, &["watch"])] {
         let api = Api::new();
         api.with(|cluster| cluster.failing.extend(what.iter().map(|what| (*what, code))));
         let (keeper, task) = watching(&api, &[]);
