@@ -90,12 +90,14 @@ build_containerd() { # MINOR UPSTREAM FOLDER
       $module/cmd/{containerd,ctr,containerd-shim-runc-v2}
 }
 
-build_otelcol() { # FOLDER: with the OpenTelemetry project's own builder, and its stock receiver and exporters
-  local module=go.opentelemetry.io/collector v=v$OTELCOL
+build_otelcol() { # FOLDER: with the OpenTelemetry project's own builder, and of its stock distribution what otel-config uses
+  local module=go.opentelemetry.io/collector contrib=github.com/open-telemetry/opentelemetry-collector-contrib v=v$OTELCOL
   cat >"$1/build.yaml" <<C
 dist: {name: otelcol, module: otelcol, version: $OTELCOL, output_path: $1/out}
 receivers: [{gomod: $module/receiver/otlpreceiver $v}]
+processors: [{gomod: $module/processor/memorylimiterprocessor $v}, {gomod: $contrib/processor/filterprocessor $v}]
 exporters: [{gomod: $module/exporter/otlpexporter $v}, {gomod: $module/exporter/otlphttpexporter $v}, {gomod: $module/exporter/debugexporter $v}]
+extensions: [{gomod: $contrib/extension/healthcheckextension $v}]
 C
   cd "$1" && CGO_ENABLED=0 go run "$module/cmd/builder@v$OTELCOL" --config build.yaml &&
     mkdir -p "$TOOLS/bin" && cp --remove-destination out/otelcol "$TOOLS/bin/"
@@ -125,7 +127,9 @@ has bin/docker-registry docker-registry || from_debian bin docker-registry '2.8.
 has prometheus-3/bin/prometheus "prometheus, version 3." ||
   { from_debian prometheus-3/bin prometheus '3.5.3+ds1-6' forky usr/bin/prometheus && has prometheus-3/bin/prometheus "prometheus, version 3."; } ||
   missing "prometheus 3"
-[[ $("$TOOLS/bin/otelcol" components 2>/dev/null) == *"otlpreceiver v$OTELCOL"* ]] || with_go "otelcol-$OTELCOL" build_otelcol || missing "otelcol"
+has prometheus-3/bin/promtool "promtool, version 3." || from_debian prometheus-3/bin promtool '3.5.3+ds1-6' forky usr/bin/promtool ||
+  missing "promtool 3"
+[[ $("$TOOLS/bin/otelcol" components 2>/dev/null) == *"filterprocessor v$OTELCOL"* ]] || with_go "otelcol-$OTELCOL" build_otelcol || missing "otelcol"
 [[ $(go version -m "$TOOLS/bin/telemetrygen" 2>/dev/null) == *"$TELEMETRYGEN"*"v$OTELCOL"* ]] ||
   with_go "telemetrygen-$OTELCOL" build_telemetrygen || missing "telemetrygen"
 
