@@ -34,6 +34,7 @@ pub mod scene;
 pub mod simulated;
 pub mod site;
 pub mod sse;
+pub mod stack;
 pub mod stop;
 pub mod swarm;
 pub mod tools;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::prometheus::Release;
+use crate::stack::Tempo;
 
 /// The releases of containerd the live tests run against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,10 @@ pub enum Need {
     Prometheus(Release),
     /// `promtool`.
     Promtool,
+    /// A Tempo of this major version. `tools.sh` does not bring it, it is built for too long; whoever has it puts it there.
+    Tempo(Tempo),
+    /// `loki`. `tools.sh` does not bring it either.
+    Loki,
     /// The built `pulltrace-agent` and `pulltrace-collector` beside the test.
     Pulltrace,
     /// The built `simulated-containerd` beside the test.
@@ -116,6 +121,8 @@ impl Tools {
             Need::Registry => lacks(self.program("docker-registry"), "docker-registry"),
             Need::Prometheus(release) => lacks(self.prometheus(release), &format!("Prometheus {release}")),
             Need::Promtool => lacks(self.program("promtool"), "promtool"),
+            Need::Tempo(release) => lacks(self.program(&release.to_string()), &release.to_string()),
+            Need::Loki => lacks(self.program("loki"), "loki"),
             Need::Otelcol => lacks(self.program("otelcol"), "otelcol"),
             Need::Telemetrygen => lacks(self.program("telemetrygen"), "telemetrygen"),
             Need::Kubernetes => {
