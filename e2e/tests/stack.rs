@@ -38,7 +38,7 @@ impl Site {
     fn start(tools: &Tools, forward: &str, collector: &[(&str, &str)]) -> Self {
         let registry = Registry::start(tools);
         let link = Link::start(registry.port());
-        link.set_rate(Some(2_000_000));
+        link.set_rate(Some(1_000_000));
         let containerd = Containerd::start(tools, VERSION);
         containerd.map(REGISTRY, link.port());
         let api = Api::start();

@@ -10,6 +10,7 @@ mod demo;
 mod dist;
 mod paths;
 mod protoc;
+mod queries;
 mod rules;
 mod scenario;
 mod schema;
@@ -49,6 +50,8 @@ enum Command {
     Schema,
     /// Fails when a generated file or a name in docs, dashboards, rules or code is not the vocabulary's
     Vocab,
+    /// Parses every TraceQL and LogQL of documents, dashboards and configurations; needs Node
+    Queries,
     /// Everything CI runs: check, build, tests, live tests
     Test(test::Args),
     /// Builds, starts, pulls and shows; Ctrl-C ends it cleanly
@@ -82,6 +85,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Dashboards => dashboards::generate(&repo),
         Command::Schema => schema::run(&repo).map(drop),
         Command::Vocab => vocab::run(&repo),
+        Command::Queries => queries::run(&repo).map(drop),
         Command::Test(args) => test::run(&repo, &args),
         Command::Demo(args) => demo::run(&repo, &args),
         Command::Scenario(args) => scenario::run(&repo, &args),
