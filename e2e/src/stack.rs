@@ -164,8 +164,18 @@ pub fn takes_otlp(tools: &Tools) -> bool {
 /// As [`tempo`].
 #[must_use]
 pub fn otelcol(tools: &Tools, name: &'static str, env: &[(&str, &str)]) -> Running {
+    otelcol_at(tools, name, env, &[])
+}
+
+/// As [`otelcol`], with what stands on the right in the place of what the file says.
+///
+/// # Panics
+/// As [`tempo`].
+#[must_use]
+pub fn otelcol_at(tools: &Tools, name: &'static str, env: &[(&str, &str)], changes: &[(&str, &str)]) -> Running {
     let (grpc, http, health) = (free_port(), free_port(), free_port());
     let file = File::read(name).listening(grpc, http).with("0.0.0.0:13133", &local(health));
+    let file = changes.iter().fold(file, |file, (said, instead)| file.with(said, instead));
     // It measures itself on a fixed port unless told not to; that is no business of ours.
     let file = file.with("service:\n", "service:\n  telemetry: { metrics: { level: none } }\n");
     let ready = format!("http://{}/", local(health));

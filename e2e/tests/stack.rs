@@ -21,6 +21,8 @@ const LIMIT: Duration = Duration::from_secs(90);
 const NODE: &str = "worker-1";
 const REGISTRY: &str = "slow.test";
 const VERSION: Version = Version::V2_4;
+/// A port at which nobody listens.
+const NOWHERE: &str = "127.0.0.1:9";
 
 /// What pulls, and who tells of it. Fields are in the order in which they end.
 struct Site {
@@ -35,7 +37,12 @@ struct Site {
 
 impl Site {
     /// An agent that speaks to a stock collector on its node, which speaks to a collector of ours, which forwards to this endpoint.
-    fn start(tools: &Tools, forward: &str, collector: &[(&str, &str)]) -> Self {
+    fn start(tools: &Tools, forward: &str) -> Self {
+        Self::start_through(tools, "otelcol/daemonset.yaml", forward)
+    }
+
+    /// As [`Self::start`], with the stock collector in front from this file.
+    fn start_through(tools: &Tools, front: &'static str, forward: &str) -> Self {
         let registry = Registry::start(tools);
         let link = Link::start(registry.port());
         link.set_rate(Some(1_000_000));
@@ -51,10 +58,10 @@ impl Site {
             ("PULLTRACE_AUTH", "token"),
             ("PULLTRACE_AGENT_TOKEN", "secret"),
         ];
-        let collector = Collector::start(&[&own[..], collector].concat());
+        let collector = Collector::start(&own);
         let to = collector.endpoint().replace("http://", "");
         let env = [("PULLTRACE_COLLECTOR", &*to), ("PULLTRACE_AGENT_TOKEN", "secret")];
-        let front = stack::otelcol(tools, "otelcol/daemonset.yaml", &env);
+        let front = stack::otelcol(tools, front, &env);
         let more = [("PULLTRACE_CLUSTER_NAME", "test")];
         let agent = Agent::start(NODE, &containerd.socket(), &format!("http://{}", front.grpc()), &more);
         agent.until_ready();
@@ -63,8 +70,8 @@ impl Site {
 
     /// One pull of every kind that the documentation asks about; the id of the one that was waited for.
     fn play(&self) -> String {
-        let [web, app, broken, still] = [("web", 60, 5), ("app", 60, 2), ("broken", 62, 2), ("still", 63, 2)].map(|(name, seed, last)| {
-            let plans = [image::layers(seed, &[5]), image::layers(100 + last as u64, &[last])].concat();
+        let [web, app, broken, still] = [("web", 60, 70), ("app", 60, 71), ("broken", 62, 72), ("still", 63, 73)].map(|(name, base, own)| {
+            let plans = [image::layers(base, &[6]), image::layers(own, &[1])].concat();
             image::push(&self.registry, &format!("team/{name}:v1"), &plans, Form::OciIndex)
         });
         let [web, app, broken, still] = [web, app, broken, still].map(|image| format!("{REGISTRY}/{}", image.name));
@@ -74,6 +81,7 @@ impl Site {
         let id = self.collector.until_pull("its first byte", LIMIT, fetching)["id"].as_str().expect("it has one").to_owned();
         // Its base is the first one's.
         let second = self.containerd.pull(&app);
+        self.collector.until_pull("the second one's wait", LIMIT, |pull| pull["wait"]["kind"] == "layer_lock");
         first.wait().expect("the pull succeeds");
         second.wait().expect("the pull succeeds");
         self.say("web", &web, Some("Pulled"));
@@ -126,30 +134,32 @@ fn traces_read_well(test: &str, release: Tempo) {
     let Some(tools) = Tools::find(test, &[&PULLS[..], &[Need::Tempo(release)]].concat()) else { return };
     let address = free_address();
     let tempo = stack::tempo(&tools, release, &address);
-    let site = Site::start(&tools, &format!("http://{}", tempo.grpc()), &[]);
-    let prometheus = stack::prometheus(&tools, &address, [&site.collector.metrics_address(), &tempo.address(), "127.0.0.1:9"]);
+    let site = Site::start(&tools, &format!("http://{}", tempo.grpc()));
+    let prometheus = stack::prometheus(&tools, &address, [&site.collector.metrics_address(), &tempo.address(), NOWHERE]);
     let id = site.play();
     reads_as_documented(&tempo, &id);
-    let recipes = stack::recipes("docs/traces.md", "traceql");
-    assert!(recipes.len() > 10, "{recipes:?}");
-    for (line, recipe) in &recipes {
-        let lowered = lowered(recipe);
-        let found = clock::until(&format!("{release}: docs/traces.md:{line}: {lowered}"), LIMIT, || match tempo.traceql(&lowered) {
-            Ok(found) if found.is_empty() => None,
-            told => Some(told),
-        });
-        let found = found.unwrap_or_else(|error| panic!("docs/traces.md:{line}: {lowered}: {error}"));
-        eprintln!("{release} docs/traces.md:{line}: {} found, first {}", found.len(), found[0]);
+    every_recipe_finds("docs/traces.md", "traceql", |recipe| tempo.traceql(&lowered(recipe)));
+    every_recipe_finds("docs/traces.md", "promql", |recipe| prometheus.promql(recipe));
+    for series in [
+        r#"traces_service_graph_request_total{client="pulltrace",server="slow.test",connection_type="virtual_node"}"#,
+        r#"traces_spanmetrics_latency_bucket{span_name="download layer",service_peer_name="slow.test",le="1200"}"#,
+    ] {
+        clock::until(series, LIMIT, || prometheus.promql(series).ok().filter(|found| !found.is_empty()));
     }
-    for (line, recipe) in stack::recipes("docs/traces.md", "promql") {
-        let edges = clock::until(&format!("docs/traces.md:{line}: {recipe}"), LIMIT, || {
-            let edges = prometheus.promql(&recipe).unwrap_or_else(|error| panic!("docs/traces.md:{line}: {error}"));
-            (!edges.is_empty()).then_some(edges)
+}
+
+/// Asks until every recipe of a document has an answer. What cannot be asked is not asked twice.
+fn every_recipe_finds(document: &str, language: &str, ask: impl Fn(&str) -> Result<Vec<Value>, String>) {
+    let recipes = stack::recipes(document, language);
+    assert!(!recipes.is_empty(), "{document} has no {language}");
+    for (line, recipe) in recipes {
+        let found = clock::until(&format!("{document}:{line}: {recipe}"), LIMIT, || {
+            Some(ask(&recipe)).filter(|told| !told.as_ref().is_ok_and(Vec::is_empty))
         });
-        assert!(edges.iter().any(|edge| edge["metric"]["server"] == REGISTRY), "{edges:?}");
+        if let Err(error) = found {
+            panic!("{document}:{line}: {recipe}: {error}");
+        }
     }
-    let buckets = r#"traces_spanmetrics_latency_bucket{span_name="download layer",service_peer_name="slow.test",le="1200"}"#;
-    clock::until(buckets, LIMIT, || prometheus.promql(buckets).ok().filter(|found| !found.is_empty()));
 }
 
 /// The same question with thresholds that pulls on one machine pass.
@@ -205,4 +215,70 @@ fn traces_read_well_in_tempo_2() {
 #[test]
 fn traces_read_well_in_tempo_3() {
     traces_read_well("traces_read_well_in_tempo_3", Tempo::V3);
+}
+
+/// The outcome of every pull is in Loki, and the agent's numbers are in Prometheus, both by way of the collector behind ours.
+#[test]
+fn outcomes_arrive_in_loki_and_the_agents_numbers_in_prometheus() {
+    let test = "outcomes_arrive_in_loki_and_the_agents_numbers_in_prometheus";
+    let Some(tools) = Tools::find(test, &[&PULLS[..], &[Need::Loki]].concat()) else { return };
+    let (address, loki) = (free_address(), stack::loki(&tools));
+    let env = [("LOKI", &*format!("http://{}", loki.address())), ("PROMETHEUS", &format!("http://{address}")), ("TEMPO", NOWHERE)];
+    let behind = stack::otelcol(&tools, "otelcol/gateway-behind.yaml", &env);
+    let site = Site::start(&tools, &format!("http://{}", behind.grpc()));
+    let prometheus = stack::prometheus(&tools, &address, [&site.collector.metrics_address(), NOWHERE, &loki.address()]);
+    let id = site.play();
+    let records = clock::until("four outcomes", LIMIT, || {
+        let streams = loki.logql(r#"{service_name="pulltrace"}"#).unwrap_or_else(|error| panic!("{error}"));
+        let lines = |stream: &Value| stream["values"].as_array().map_or(0, Vec::len);
+        (streams.iter().map(lines).sum::<usize>() == 4).then_some(streams)
+    });
+    // Nothing but ends: no starts, no heartbeats, no arrays of layers.
+    for stream in &records {
+        assert_eq!((&stream["stream"]["event_name"], &stream["stream"]["k8s_node_name"]), (&json!("pulltrace.pull.finished"), &json!(NODE)));
+        assert!(stream["stream"]["pulltrace_layers_digest"].is_null(), "{stream:#}");
+    }
+    every_recipe_finds("docs/stack.md", "logql", |recipe| loki.logql(&recipe.replace(EXAMPLE, &id)));
+    if stack::takes_otlp(&tools) {
+        let count = format!("pulltrace_image_pull_duration_seconds_count{{k8s_node_name=\"{NODE}\",pulltrace_pull_outcome=\"ready\"}}");
+        clock::until(&count, LIMIT, || prometheus.promql(&count).ok().filter(|found| !found.is_empty()));
+    } else {
+        eprintln!("SKIPPED {test}: the agents' metrics: this Prometheus is built without its OTLP receiver");
+    }
+    let (begin, end) = ((clock::now() - 600.0).to_string(), (clock::now() + 60.0).to_string());
+    let name = [("query", "pulltrace_pull_duration_seconds_bucket"), ("start", &begin), ("end", &end)];
+    clock::until("an exemplar that leads to the trace", LIMIT, || {
+        let answer = prometheus.get("/api/v1/query_exemplars", &name).ok()?;
+        let series = answer["data"].as_array()?;
+        let mut exemplars = series.iter().filter_map(|series| series["exemplars"].as_array()).flatten();
+        exemplars.any(|exemplar| exemplar["labels"]["trace_id"] == *id).then_some(())
+    });
+}
+
+/// The pull that the documents speak of.
+const EXAMPLE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// The way that needs no store: every outcome and every span, through a stock collector on both sides.
+#[test]
+fn stock_collectors_on_both_sides_lose_and_double_nothing() {
+    let test = "stock_collectors_on_both_sides_lose_and_double_nothing";
+    let Some(tools) = Tools::find(test, &PULLS) else { return };
+    for front in ["otelcol/daemonset.yaml", "otelcol/gateway-front.yaml"] {
+        let sink = Sink::start(&tools);
+        let http = sink.http_endpoint();
+        let env = [("TEMPO", &*sink.grpc_endpoint().replace("http://", "")), ("LOKI", &*http), ("PROMETHEUS", &*http)];
+        let behind = stack::otelcol_at(&tools, "otelcol/gateway-behind.yaml", &env, &[("}/otlp\"", "}\""), ("}/api/v1/otlp\"", "}\"")]);
+        let site = Site::start_through(&tools, front, &format!("http://{}", behind.grpc()));
+        site.play();
+        let ended = || sink.logs().iter().filter(|record| record["eventName"] == "pulltrace.pull.finished").count() == 4;
+        clock::until("four outcomes", LIMIT, || ended().then_some(()));
+        let named = |name: &str| sink.spans().iter().filter(|span| span.name == name).count();
+        clock::until("four roots and two waits", LIMIT, || (named("pull image") == 4 && named("wait for image") == 2).then_some(()));
+        assert_eq!(sink.logs().len(), 4, "only what ended: {:#?}", sink.logs());
+        let ids: std::collections::BTreeSet<_> = sink.spans().into_iter().map(|span| span.span_id).collect();
+        assert_eq!(ids.len(), sink.spans().len(), "a span came twice");
+        clock::until("the agent's numbers", LIMIT, || (!sink.points().is_empty()).then_some(()));
+        assert!(site.collector.metric("pulltrace_forward_dropped_total", &[]) < 0.5);
+        site.collector.has_not_panicked();
+    }
 }

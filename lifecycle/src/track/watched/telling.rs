@@ -103,24 +103,24 @@ impl Watched {
         }
     }
 
-    /// Remembers a wait that is over. A stall that turns out to be a wait for something is the same stretch, told better.
+    /// Remembers a wait that is over. What is told differently of one stretch is told once, by the surest word.
     pub(super) fn note_wait(&mut self, wait: Option<Wait>, now: Timestamp) {
-        let same = |a: &Wait, b: &Wait| a.as_str() == b.as_str() && a.since() == b.since();
-        let over = match (&self.waiting, &wait) {
-            (Some(was), Some(is)) if same(was, is) || was.since() == is.since() => None,
-            (was, _) => was.clone(),
-        };
         if self.waiting.is_some() {
             self.meter.restart();
             self.pace.skip(now);
         }
-        let long_enough = |was: &Wait| now.since(was.since()) >= SHORTEST_WAIT;
-        if let Some(was) = over.filter(long_enough)
-            && self.waits.len() < MAX_WAITS
-        {
-            self.waits.push(Waited { wait: was, until: now });
-        }
-        self.waiting = wait;
+        self.waiting = match (self.waiting.take(), wait) {
+            (Some(was), Some(is)) if was.since() == is.since() => Some(surer(was, is)),
+            (was, is) => {
+                let long_enough = |was: &Wait| now.since(was.since()) >= SHORTEST_WAIT;
+                if let Some(was) = was.filter(long_enough)
+                    && self.waits.len() < MAX_WAITS
+                {
+                    self.waits.push(Waited { wait: was, until: now });
+                }
+                is
+            }
+        };
     }
 
     pub(super) fn wait_for_bytes(&self, since: Timestamp, quiet: Duration, asleep: bool, around: &impl Around) -> Option<Wait> {
@@ -131,5 +131,36 @@ impl Watched {
         } else {
             None
         }
+    }
+}
+
+/// Which of two words about one stretch is nearer the truth: that another pull has the layer is seen, that the slots are taken is concluded, and a
+/// stall is what is left. Of two that are alike, the newer.
+fn surer(was: Wait, is: Wait) -> Wait {
+    let sure = |wait: &Wait| match wait {
+        Wait::LayerLock { .. } => 2,
+        Wait::DownloadSlot { .. } => 1,
+        Wait::Stalled { .. } | Wait::Retrying { .. } => 0,
+    };
+    if sure(&was) > sure(&is) { was } else { is }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{image::Digest, pull::PullId};
+
+    #[test]
+    fn a_wait_for_anothers_layer_is_told_as_that_whatever_is_concluded_when_it_ends() {
+        let since = Timestamp::from_nanos(1);
+        let layer = format!("sha256:{}", "a".repeat(64)).parse::<Digest>().unwrap();
+        let lock = Wait::LayerLock { since, holder: PullId::from_bytes(&[1; 16]).unwrap(), layer };
+        let (slot, stall) = (Wait::DownloadSlot { since }, Wait::Stalled { since });
+        for other in [&slot, &stall] {
+            assert_eq!(surer(lock.clone(), other.clone()), lock);
+            assert_eq!(surer(other.clone(), lock.clone()), lock);
+        }
+        assert_eq!(surer(stall.clone(), slot.clone()), slot);
+        assert_eq!(surer(slot.clone(), stall), slot);
     }
 }
