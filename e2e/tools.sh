@@ -6,7 +6,7 @@
 #   folder   $PULLTRACE_TOOLS, default $HOME/.cache/pulltrace-tools; nothing outside it is changed, except that apt-get installs
 #            the library runc needs when it is missing
 #   layout   containerd-VERSION/bin/{containerd,ctr,...} for 1.6, 1.7, 2.1, 2.4;
-#            bin/{runc,docker-registry,otelcol,telemetrygen,prometheus,promtool}, prometheus-3/bin/prometheus
+#            bin/{runc,docker-registry,otelcol,telemetrygen,prometheus,promtool}, prometheus-3/bin/{prometheus,promtool}
 #   sources  Debian packages of several suites, unpacked and never installed; Go modules for the rest, where Go is
 # Ends with 1 if the registry or every containerd is missing (nothing live can be tested then), else with 0. Whatever could not be
 # had is named on the last lines; the tests that need it skip themselves by name.

@@ -20,6 +20,8 @@ use crate::tools::Tools;
 
 /// Each may take so long to be ready; Loki waits for 15 s of its own accord.
 const START: Duration = Duration::from_secs(60);
+/// A question is answered in this time, or it hangs.
+const ANSWER: Duration = Duration::from_secs(20);
 /// What makes a Prometheus receive OTLP.
 const OTLP: &str = "--web.enable-otlp-receiver";
 
@@ -230,9 +232,10 @@ impl Running {
     /// The JSON that it answers to a GET with these parameters.
     ///
     /// # Errors
-    /// Status and text of another answer.
+    /// Status and text of another answer; that none came in time.
     pub fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER));
+        let agent: ureq::Agent = config.build().into();
         let url = format!("http://{}{path}", local(self.http));
         let request = query.iter().fold(agent.get(&url).header("accept", "application/json"), |r, (key, value)| r.query(key, value));
         let mut answer = request.call().map_err(|error| error.to_string())?;
