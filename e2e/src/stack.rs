@@ -64,7 +64,11 @@ struct File {
 impl File {
     fn read(name: &'static str) -> Self {
         let text = fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("otel-config/{name}: {error}"));
-        Self { name, text, folder: tempfile::Builder::new().prefix("pt-stack-").tempdir().expect("the temporary folder is writable") }
+        Self {
+            name,
+            text,
+            folder: tempfile::Builder::new().prefix("pt-stack-").tempdir().expect("the temporary folder is writable"),
+        }
     }
 
     /// With something in the place of what the file says.
@@ -111,7 +115,9 @@ pub fn tempo(tools: &Tools, release: Tempo, prometheus: &str) -> Running {
         Tempo::V2 => "tempo/tempo-2.yaml",
         Tempo::V3 => "tempo/tempo-3.yaml",
     };
-    let listen = format!("http_listen_port: {api}\n  http_listen_address: 127.0.0.1\n  grpc_listen_address: 127.0.0.1\n  grpc_listen_port: {own}");
+    let listen = format!(
+        "http_listen_port: {api}\n  http_listen_address: 127.0.0.1\n  grpc_listen_address: 127.0.0.1\n  grpc_listen_port: {own}"
+    );
     let file = File::read(name).within("/var/tempo").listening(grpc, http).with("http_listen_port: 3200", &listen);
     let file = file.with("prometheus:9090", prometheus);
     let ready = format!("http://{}/ready", local(api));
@@ -237,7 +243,8 @@ impl Running {
         let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER));
         let agent: ureq::Agent = config.build().into();
         let url = format!("http://{}{path}", local(self.http));
-        let request = query.iter().fold(agent.get(&url).header("accept", "application/json"), |r, (key, value)| r.query(key, value));
+        let request =
+            query.iter().fold(agent.get(&url).header("accept", "application/json"), |r, (key, value)| r.query(key, value));
         let mut answer = request.call().map_err(|error| error.to_string())?;
         let text = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;
         let json = serde_json::from_str(&text).map_err(|error| format!("{}: {error}: {text}", answer.status()))?;
@@ -275,7 +282,8 @@ impl Running {
     /// As [`Self::get`].
     pub fn logql(&self, query: &str) -> Result<Vec<Value>, String> {
         let (start, end) = last_hour();
-        let mut answer = self.get("/loki/api/v1/query_range", &[("query", query), ("start", &start), ("end", &end), ("step", "60s")])?;
+        let mut answer =
+            self.get("/loki/api/v1/query_range", &[("query", query), ("start", &start), ("end", &end), ("step", "60s")])?;
         Ok(answer["data"]["result"].as_array_mut().map(std::mem::take).unwrap_or_default())
     }
 }

@@ -70,10 +70,11 @@ impl Site {
 
     /// One pull of every kind that the documentation asks about; the id of the one that was waited for.
     fn play(&self) -> String {
-        let [web, app, broken, still] = [("web", 60, 70), ("app", 60, 71), ("broken", 62, 72), ("still", 63, 73)].map(|(name, base, own)| {
-            let plans = [image::layers(base, &[6]), image::layers(own, &[1])].concat();
-            image::push(&self.registry, &format!("team/{name}:v1"), &plans, Form::OciIndex)
-        });
+        let [web, app, broken, still] =
+            [("web", 60, 70), ("app", 60, 71), ("broken", 62, 72), ("still", 63, 73)].map(|(name, base, own)| {
+                let plans = [image::layers(base, &[6]), image::layers(own, &[1])].concat();
+                image::push(&self.registry, &format!("team/{name}:v1"), &plans, Form::OciIndex)
+            });
         let [web, app, broken, still] = [web, app, broken, still].map(|image| format!("{REGISTRY}/{}", image.name));
         self.say("web", &web, None);
         let first = self.containerd.pull(&web);
@@ -223,7 +224,8 @@ fn outcomes_arrive_in_loki_and_the_agents_numbers_in_prometheus() {
     let test = "outcomes_arrive_in_loki_and_the_agents_numbers_in_prometheus";
     let Some(tools) = Tools::find(test, &[&PULLS[..], &[Need::Loki]].concat()) else { return };
     let (address, loki) = (free_address(), stack::loki(&tools));
-    let env = [("LOKI", &*format!("http://{}", loki.address())), ("PROMETHEUS", &format!("http://{address}")), ("TEMPO", NOWHERE)];
+    let env =
+        [("LOKI", &*format!("http://{}", loki.address())), ("PROMETHEUS", &format!("http://{address}")), ("TEMPO", NOWHERE)];
     let behind = stack::otelcol(&tools, "otelcol/gateway-behind.yaml", &env);
     let site = Site::start(&tools, &format!("http://{}", behind.grpc()));
     let prometheus = stack::prometheus(&tools, &address, [&site.collector.metrics_address(), NOWHERE, &loki.address()]);
@@ -235,12 +237,16 @@ fn outcomes_arrive_in_loki_and_the_agents_numbers_in_prometheus() {
     });
     // Nothing but ends: no starts, no heartbeats, no arrays of layers.
     for stream in &records {
-        assert_eq!((&stream["stream"]["event_name"], &stream["stream"]["k8s_node_name"]), (&json!("pulltrace.pull.finished"), &json!(NODE)));
+        assert_eq!(
+            (&stream["stream"]["event_name"], &stream["stream"]["k8s_node_name"]),
+            (&json!("pulltrace.pull.finished"), &json!(NODE))
+        );
         assert!(stream["stream"]["pulltrace_layers_digest"].is_null(), "{stream:#}");
     }
     every_recipe_finds("docs/stack.md", "logql", |recipe| loki.logql(&recipe.replace(EXAMPLE, &id)));
     if stack::takes_otlp(&tools) {
-        let count = format!("pulltrace_image_pull_duration_seconds_count{{k8s_node_name=\"{NODE}\",pulltrace_pull_outcome=\"ready\"}}");
+        let count =
+            format!("pulltrace_image_pull_duration_seconds_count{{k8s_node_name=\"{NODE}\",pulltrace_pull_outcome=\"ready\"}}");
         clock::until(&count, LIMIT, || prometheus.promql(&count).ok().filter(|found| !found.is_empty()));
     } else {
         eprintln!("SKIPPED {test}: the agents' metrics: this Prometheus is built without its OTLP receiver");
@@ -267,13 +273,16 @@ fn stock_collectors_on_both_sides_lose_and_double_nothing() {
         let sink = Sink::start(&tools);
         let http = sink.http_endpoint();
         let env = [("TEMPO", &*sink.grpc_endpoint().replace("http://", "")), ("LOKI", &*http), ("PROMETHEUS", &*http)];
-        let behind = stack::otelcol_at(&tools, "otelcol/gateway-behind.yaml", &env, &[("}/otlp\"", "}\""), ("}/api/v1/otlp\"", "}\"")]);
+        let behind =
+            stack::otelcol_at(&tools, "otelcol/gateway-behind.yaml", &env, &[("}/otlp\"", "}\""), ("}/api/v1/otlp\"", "}\"")]);
         let site = Site::start_through(&tools, front, &format!("http://{}", behind.grpc()));
         site.play();
         let ended = || sink.logs().iter().filter(|record| record["eventName"] == "pulltrace.pull.finished").count() == 4;
         clock::until("four outcomes", LIMIT, || ended().then_some(()));
         let named = |name: &str| sink.spans().iter().filter(|span| span.name == name).count();
-        clock::until("four roots and two waits", LIMIT, || (named("pull image") == 4 && named("wait for image") == 2).then_some(()));
+        clock::until("four roots and two waits", LIMIT, || {
+            (named("pull image") == 4 && named("wait for image") == 2).then_some(())
+        });
         assert_eq!(sink.logs().len(), 4, "only what ended: {:#?}", sink.logs());
         let ids: std::collections::BTreeSet<_> = sink.spans().into_iter().map(|span| span.span_id).collect();
         assert_eq!(ids.len(), sink.spans().len(), "a span came twice");
