@@ -29,6 +29,7 @@ pub mod process;
 pub mod prometheus;
 pub mod promql;
 pub mod pulltrace;
+pub mod questions;
 pub mod registry;
 pub mod scene;
 pub mod simulated;

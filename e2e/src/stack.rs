@@ -196,26 +196,6 @@ pub fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../otel-config").join(name)
 }
 
-/// What stands between fences of this language in a document, each with the number of its line.
-///
-/// # Panics
-/// When there is no such document.
-#[must_use]
-pub fn recipes(document: &str, language: &str) -> Vec<(usize, String)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document);
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
-    let (mut found, mut open) = (Vec::new(), None);
-    for (number, line) in text.lines().enumerate() {
-        match &mut open {
-            None if line.strip_prefix("```") == Some(language) => open = Some((number + 2, String::new())),
-            None => {}
-            Some(_) if line == "```" => found.extend(open.take()),
-            Some((_, recipe)) => *recipe += &format!("{line}\n"),
-        }
-    }
-    found
-}
-
 impl Running {
     /// Host and port of its HTTP.
     #[must_use]

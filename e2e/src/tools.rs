@@ -62,6 +62,8 @@ pub enum Need {
     Prometheus(Release),
     /// `promtool`.
     Promtool,
+    /// The `promtool` of Prometheus 3, which knows settings that Debian 12's does not.
+    Promtool3,
     /// A Tempo of this major version. `tools.sh` does not bring it, it is built for too long; whoever has it puts it there.
     Tempo(Tempo),
     /// `loki`. `tools.sh` does not bring it either.
@@ -107,6 +109,12 @@ impl Tools {
         self.folder.join(release.path())
     }
 
+    /// The `promtool` of Prometheus 3.
+    #[must_use]
+    pub fn promtool_3(&self) -> PathBuf {
+        self.prometheus(Release::V3).with_file_name("promtool")
+    }
+
     /// Any other program.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
@@ -121,6 +129,7 @@ impl Tools {
             Need::Registry => lacks(self.program("docker-registry"), "docker-registry"),
             Need::Prometheus(release) => lacks(self.prometheus(release), &format!("Prometheus {release}")),
             Need::Promtool => lacks(self.program("promtool"), "promtool"),
+            Need::Promtool3 => lacks(self.promtool_3(), "promtool 3"),
             Need::Tempo(release) => lacks(self.program(&release.to_string()), &release.to_string()),
             Need::Loki => lacks(self.program("loki"), "loki"),
             Need::Otelcol => lacks(self.program("otelcol"), "otelcol"),

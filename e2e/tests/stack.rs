@@ -1,15 +1,20 @@
 //! Pulltrace in the middle of the stack that `otel-config/` describes: what an agent says goes through a stock OpenTelemetry Collector to ours, and
 //! from there through another one to a real Tempo, a real Loki and a real Prometheus, where the documented questions find their answers.
 
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use e2e::clock;
 use e2e::containerd::Containerd;
-use e2e::image::{self, Form};
+use e2e::image::{self, Form, LayerPlan};
 use e2e::link::{Fault, Link};
 use e2e::otlp_sink::Sink;
 use e2e::prometheus::Release;
 use e2e::pulltrace::{Agent, Collector, free_address};
+use e2e::questions::{self, Question};
 use e2e::registry::Registry;
 use e2e::scene::api::{Api, Resource};
 use e2e::stack::{self, Running, Tempo};
@@ -21,6 +26,8 @@ const LIMIT: Duration = Duration::from_secs(90);
 const NODE: &str = "worker-1";
 const REGISTRY: &str = "slow.test";
 const VERSION: Version = Version::V2_4;
+/// Pulls of [`Site::play`].
+const PLAYED: usize = 6;
 /// A port at which nobody listens.
 const NOWHERE: &str = "127.0.0.1:9";
 
@@ -68,14 +75,11 @@ impl Site {
         Self { _agent: agent, _front: front, collector, containerd, link, registry, api }
     }
 
-    /// One pull of every kind that the documentation asks about; the id of the one that was waited for.
-    fn play(&self) -> String {
+    /// One pull of every kind that the documentation asks about; the ids of all, first that of the one that was waited for.
+    fn play(&self) -> Vec<String> {
+        let images = [("web", 60, 70), ("app", 60, 71), ("broken", 62, 72), ("still", 63, 73)];
         let [web, app, broken, still] =
-            [("web", 60, 70), ("app", 60, 71), ("broken", 62, 72), ("still", 63, 73)].map(|(name, base, own)| {
-                let plans = [image::layers(base, &[6]), image::layers(own, &[1])].concat();
-                image::push(&self.registry, &format!("team/{name}:v1"), &plans, Form::OciIndex)
-            });
-        let [web, app, broken, still] = [web, app, broken, still].map(|image| format!("{REGISTRY}/{}", image.name));
+            images.map(|(name, base, own)| self.image(name, &[image::layers(base, &[6]), image::layers(own, &[1])].concat()));
         self.say("web", &web, None);
         let first = self.containerd.pull(&web);
         let fetching = |pull: &Value| pull["downloadedBytes"].as_u64() > Some(0) && pull["outcome"].is_null();
@@ -95,9 +99,35 @@ impl Site {
         self.collector.until_pull("a stall", LIMIT, |pull| pull["wait"]["kind"] == "stalled");
         self.link.set_fault_at("team/still", Fault::None);
         stalled.wait().expect("it goes on");
-        let all = || (self.collector.pulls().iter().filter(|pull| pull["outcome"].is_string()).count() == 4).then_some(());
-        clock::until("four ends", LIMIT, all);
-        id
+        self.stand_in_line();
+        let ended = || {
+            let ends: Vec<Value> = self.collector.pulls().into_iter().filter(|pull| pull["outcome"].is_string()).collect();
+            (ends.len() == PLAYED).then_some(ends)
+        };
+        let mut ids = vec![id];
+        let ends = clock::until("every end", LIMIT, ended);
+        ids.extend(ends.iter().filter_map(|pull| pull["id"].as_str().map(str::to_owned)));
+        ids
+    }
+
+    /// A pull that takes every download slot, and one that has to wait for it.
+    fn stand_in_line(&self) {
+        let wide = self.image("wide", &image::layers(64, &[8, 8, 8]));
+        let late = self.image("late", &image::layers(65, &[1]));
+        let first = self.containerd.pull(&wide);
+        // Its tag is not known before the end.
+        let is_wide = |pull: &Value| pull["imageRef"].as_str().is_some_and(|name| wide.starts_with(name));
+        let fetching = |pull: &Value| pull["downloadedBytes"].as_u64() > Some(0) && is_wide(pull);
+        self.collector.until_pull("its first byte", LIMIT, fetching);
+        let second = self.containerd.pull(&late);
+        self.collector.until_pull("a wait for a slot", LIMIT, |pull| pull["wait"]["kind"] == "download_slot");
+        first.wait().expect("the pull succeeds");
+        second.wait().expect("the pull succeeds");
+    }
+
+    /// An image in the registry; its name.
+    fn image(&self, name: &str, plans: &[LayerPlan]) -> String {
+        format!("{REGISTRY}/{}", image::push(&self.registry, &format!("team/{name}:v1"), plans, Form::OciIndex).name)
     }
 
     /// What the kubelet writes when a pod of this Deployment needs the image, or when that came to its end.
@@ -137,30 +167,72 @@ fn traces_read_well(test: &str, release: Tempo) {
     let tempo = stack::tempo(&tools, release, &address);
     let site = Site::start(&tools, &format!("http://{}", tempo.grpc()));
     let prometheus = stack::prometheus(&tools, &address, [&site.collector.metrics_address(), &tempo.address(), NOWHERE]);
-    let id = site.play();
-    reads_as_documented(&tempo, &id);
-    every_recipe_finds("docs/traces.md", "traceql", |recipe| tempo.traceql(&lowered(recipe)));
-    every_recipe_finds("docs/traces.md", "promql", |recipe| prometheus.promql(recipe));
+    let ids = site.play();
+    reads_as_documented(&tempo, &ids[0]);
+    let recipes = questions::of_document("docs/traces.md", "traceql");
+    assert!(!recipes.is_empty(), "docs/traces.md has no traceql");
+    each_is_answered([recipes, questions::of_dashboards("tempo")].concat(), |question| searched(&tempo, question, &ids));
+    each_is_answered(questions::of_document("docs/traces.md", "promql"), |question| prometheus.promql(&question.text));
     for series in [
         r#"traces_service_graph_request_total{client="pulltrace",server="slow.test",connection_type="virtual_node"}"#,
         r#"traces_spanmetrics_latency_bucket{span_name="download layer",service_peer_name="slow.test",le="1200"}"#,
+        // Of a native histogram.
+        r#"histogram_count(traces_spanmetrics_latency{span_name="download layer",service_peer_name="slow.test"}) > 0"#,
     ] {
         clock::until(series, LIMIT, || prometheus.promql(series).ok().filter(|found| !found.is_empty()));
     }
+    leads_to_a_trace(&prometheus, "traces_spanmetrics_latency_bucket", &ids);
 }
 
-/// Asks until every recipe of a document has an answer. What cannot be asked is not asked twice.
-fn every_recipe_finds(document: &str, language: &str, ask: impl Fn(&str) -> Result<Vec<Value>, String>) {
-    let recipes = stack::recipes(document, language);
-    assert!(!recipes.is_empty(), "{document} has no {language}");
-    for (line, recipe) in recipes {
-        let found = clock::until(&format!("{document}:{line}: {recipe}"), LIMIT, || {
-            Some(ask(&recipe)).filter(|told| !told.as_ref().is_ok_and(Vec::is_empty))
+/// Asks until each question has an answer. What cannot be asked is not asked twice.
+fn each_is_answered(questions: Vec<Question>, ask: impl Fn(&Question) -> Result<Vec<Value>, String>) {
+    for question in questions {
+        let Question { by, text } = &question;
+        let found = clock::until(&format!("{by}: {text}"), LIMIT, || {
+            Some(ask(&question)).filter(|told| !told.as_ref().is_ok_and(Vec::is_empty))
         });
         if let Err(error) = found {
-            panic!("{document}:{line}: {recipe}: {error}");
+            panic!("{by}: {text}: {error}");
         }
     }
+}
+
+/// What a Tempo finds; where one pull is asked for, of the first of these that has it. An id alone is how Grafana asks for a whole trace.
+fn searched(tempo: &Running, question: &Question, ids: &[String]) -> Result<Vec<Value>, String> {
+    let mut found = Ok(Vec::new());
+    for id in ids {
+        let text = lowered(&question.filled(&[&CHOSEN[..], &[("traceID", id)]].concat()));
+        found = if text.contains('{') {
+            tempo.traceql(&text)
+        } else {
+            tempo.get(&format!("/api/v2/traces/{text}"), &[]).map(|trace| spans(&trace["trace"]))
+        };
+        if !text.contains(id) || found.as_ref().map_or(true, |found| !found.is_empty()) {
+            break;
+        }
+    }
+    found
+}
+
+/// What somebody has chosen on a dashboard.
+const CHOSEN: [(&str, &str); 6] = [
+    ("node", NODE),
+    ("image", "team/web"),
+    ("registry", REGISTRY),
+    ("namespace", "shop"),
+    ("workload", "web"),
+    ("cluster", "test"),
+];
+
+/// Waits until a histogram has an exemplar with one of these ids.
+fn leads_to_a_trace(prometheus: &Running, histogram: &str, ids: &[String]) {
+    clock::until(&format!("an exemplar of {histogram} that leads to a trace"), LIMIT, || {
+        let (begin, end) = ((clock::now() - 600.0).to_string(), (clock::now() + 60.0).to_string());
+        let answer = prometheus.get("/api/v1/query_exemplars", &[("query", histogram), ("start", &begin), ("end", &end)]).ok()?;
+        let series = answer["data"].as_array()?;
+        let mut exemplars = series.iter().filter_map(|series| series["exemplars"].as_array()).flatten();
+        exemplars.any(|exemplar| ids.iter().any(|id| exemplar["labels"]["trace_id"] == **id)).then_some(())
+    });
 }
 
 /// The same question with thresholds that pulls on one machine pass.
@@ -229,21 +301,29 @@ fn outcomes_arrive_in_loki_and_the_agents_numbers_in_prometheus() {
     let behind = stack::otelcol(&tools, "otelcol/gateway-behind.yaml", &env);
     let site = Site::start(&tools, &format!("http://{}", behind.grpc()));
     let prometheus = stack::prometheus(&tools, &address, [&site.collector.metrics_address(), NOWHERE, &loki.address()]);
-    let id = site.play();
-    let records = clock::until("four outcomes", LIMIT, || {
+    let ids = site.play();
+    let records = clock::until("every outcome", LIMIT, || {
         let streams = loki.logql(r#"{service_name="pulltrace"}"#).unwrap_or_else(|error| panic!("{error}"));
         let lines = |stream: &Value| stream["values"].as_array().map_or(0, Vec::len);
-        (streams.iter().map(lines).sum::<usize>() == 4).then_some(streams)
+        (streams.iter().map(lines).sum::<usize>() == PLAYED).then_some(streams)
     });
     // Nothing but ends: no starts, no heartbeats, no arrays of layers.
     for stream in &records {
-        assert_eq!(
-            (&stream["stream"]["event_name"], &stream["stream"]["k8s_node_name"]),
-            (&json!("pulltrace.pull.finished"), &json!(NODE))
-        );
+        let said = (&stream["stream"]["event_name"], &stream["stream"]["k8s_node_name"]);
+        assert_eq!(said, (&json!("pulltrace.pull.finished"), &json!(NODE)));
         assert!(stream["stream"]["pulltrace_layers_digest"].is_null(), "{stream:#}");
     }
-    every_recipe_finds("docs/stack.md", "logql", |recipe| loki.logql(&recipe.replace(EXAMPLE, &id)));
+    let recipes = questions::of_document("docs/stack.md", "logql");
+    assert!(!recipes.is_empty(), "docs/stack.md has no logql");
+    let (from_spans, numbers): (Vec<_>, Vec<_>) =
+        questions::of_data_sources().into_iter().partition(|asked| asked.text.starts_with('{'));
+    assert_eq!((from_spans.len(), numbers.len()), (1, 3));
+    let filled = |question: &Question| {
+        let more = [("__span.traceId", &*ids[0]), ("__tags", r#"registry="slow.test""#), ("__rate_interval", "30s")];
+        question.filled(&[&CHOSEN[..], &more].concat()).replace(EXAMPLE, &ids[0])
+    };
+    each_is_answered([recipes, questions::of_dashboards("loki"), from_spans].concat(), |question| loki.logql(&filled(question)));
+    each_is_answered(numbers, |question| prometheus.promql(&filled(question)));
     if stack::takes_otlp(&tools) {
         let count =
             format!("pulltrace_image_pull_duration_seconds_count{{k8s_node_name=\"{NODE}\",pulltrace_pull_outcome=\"ready\"}}");
@@ -251,14 +331,7 @@ fn outcomes_arrive_in_loki_and_the_agents_numbers_in_prometheus() {
     } else {
         eprintln!("SKIPPED {test}: the agents' metrics: this Prometheus is built without its OTLP receiver");
     }
-    let (begin, end) = ((clock::now() - 600.0).to_string(), (clock::now() + 60.0).to_string());
-    let name = [("query", "pulltrace_pull_duration_seconds_bucket"), ("start", &begin), ("end", &end)];
-    clock::until("an exemplar that leads to the trace", LIMIT, || {
-        let answer = prometheus.get("/api/v1/query_exemplars", &name).ok()?;
-        let series = answer["data"].as_array()?;
-        let mut exemplars = series.iter().filter_map(|series| series["exemplars"].as_array()).flatten();
-        exemplars.any(|exemplar| exemplar["labels"]["trace_id"] == *id).then_some(())
-    });
+    leads_to_a_trace(&prometheus, "pulltrace_pull_duration_seconds_bucket", &ids);
 }
 
 /// The pull that the documents speak of.
@@ -277,17 +350,48 @@ fn stock_collectors_on_both_sides_lose_and_double_nothing() {
             stack::otelcol_at(&tools, "otelcol/gateway-behind.yaml", &env, &[("}/otlp\"", "}\""), ("}/api/v1/otlp\"", "}\"")]);
         let site = Site::start_through(&tools, front, &format!("http://{}", behind.grpc()));
         site.play();
-        let ended = || sink.logs().iter().filter(|record| record["eventName"] == "pulltrace.pull.finished").count() == 4;
-        clock::until("four outcomes", LIMIT, || ended().then_some(()));
+        let ended = || sink.logs().iter().filter(|record| record["eventName"] == "pulltrace.pull.finished").count() == PLAYED;
+        clock::until("every outcome", LIMIT, || ended().then_some(()));
         let named = |name: &str| sink.spans().iter().filter(|span| span.name == name).count();
-        clock::until("four roots and two waits", LIMIT, || {
-            (named("pull image") == 4 && named("wait for image") == 2).then_some(())
-        });
-        assert_eq!(sink.logs().len(), 4, "only what ended: {:#?}", sink.logs());
+        let whole = || named("pull image") == PLAYED && named("wait for image") == 2;
+        clock::until("every root and two waits", LIMIT, || whole().then_some(()));
+        assert_eq!(sink.logs().len(), PLAYED, "only what ended: {:#?}", sink.logs());
         let ids: std::collections::BTreeSet<_> = sink.spans().into_iter().map(|span| span.span_id).collect();
         assert_eq!(ids.len(), sink.spans().len(), "a span came twice");
         clock::until("the agent's numbers", LIMIT, || (!sink.points().is_empty()).then_some(()));
         assert!(site.collector.metric("pulltrace_forward_dropped_total", &[]) < 0.5);
         site.collector.has_not_panicked();
     }
+}
+
+#[test]
+fn the_stock_collector_takes_every_configuration() {
+    let test = "the_stock_collector_takes_every_configuration";
+    let Some(tools) = Tools::find(test, &[Need::Otelcol]) else { return };
+    let names: Vec<PathBuf> =
+        fs::read_dir(stack::path("otelcol")).expect("the folder is there").flatten().map(|e| e.path()).collect();
+    assert!(names.len() >= 3, "{names:?}");
+    for path in names {
+        let mut config = OsString::from("--config=");
+        config.push(&path);
+        succeeds(Command::new(tools.program("otelcol")).arg("validate").arg(config));
+    }
+}
+
+#[test]
+fn promtool_takes_the_configuration_of_prometheus() {
+    let test = "promtool_takes_the_configuration_of_prometheus";
+    let Some(tools) = Tools::find(test, &[Need::Promtool3]) else { return };
+    succeeds(Command::new(tools.promtool_3()).args(["check", "config"]).arg(stack::path("prometheus/prometheus.yaml")));
+}
+
+#[track_caller]
+fn succeeds(command: &mut Command) {
+    let said = command.output().expect("the program starts");
+    assert!(
+        said.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&said.stdout),
+        String::from_utf8_lossy(&said.stderr)
+    );
 }
