@@ -34,7 +34,7 @@ const NOWHERE: &str = "127.0.0.1:9";
 /// What pulls, and who tells of it. Fields are in the order in which they end.
 struct Site {
     _agent: Agent,
-    _front: Running,
+    _fronts: Vec<Running>,
     collector: Collector,
     containerd: Containerd,
     link: Link,
@@ -45,11 +45,11 @@ struct Site {
 impl Site {
     /// An agent that speaks to a stock collector on its node, which speaks to a collector of ours, which forwards to this endpoint.
     fn start(tools: &Tools, forward: &str) -> Self {
-        Self::start_through(tools, "otelcol/daemonset.yaml", forward)
+        Self::start_through(tools, &["otelcol/daemonset.yaml"], forward)
     }
 
-    /// As [`Self::start`], with the stock collector in front from this file.
-    fn start_through(tools: &Tools, front: &'static str, forward: &str) -> Self {
+    /// As [`Self::start`], with a row of stock collectors in front from these files.
+    fn start_through(tools: &Tools, fronts: &[&'static str], forward: &str) -> Self {
         let registry = Registry::start(tools);
         let link = Link::start(registry.port());
         link.set_rate(Some(1_000_000));
@@ -66,13 +66,16 @@ impl Site {
             ("PULLTRACE_AGENT_TOKEN", "secret"),
         ];
         let collector = Collector::start(&own);
-        let to = collector.endpoint().replace("http://", "");
-        let env = [("PULLTRACE_COLLECTOR", &*to), ("PULLTRACE_AGENT_TOKEN", "secret")];
-        let front = stack::otelcol(tools, front, &env);
+        let (mut to, mut row) = (collector.endpoint().replace("http://", ""), Vec::new());
+        for name in fronts.iter().rev() {
+            let front = stack::otelcol(tools, name, &[("PULLTRACE_COLLECTOR", &*to), ("PULLTRACE_AGENT_TOKEN", "secret")]);
+            to = front.grpc();
+            row.push(front);
+        }
         let more = [("PULLTRACE_CLUSTER_NAME", "test")];
-        let agent = Agent::start(NODE, &containerd.socket(), &format!("http://{}", front.grpc()), &more);
+        let agent = Agent::start(NODE, &containerd.socket(), &format!("http://{to}"), &more);
         agent.until_ready();
-        Self { _agent: agent, _front: front, collector, containerd, link, registry, api }
+        Self { _agent: agent, _fronts: row, collector, containerd, link, registry, api }
     }
 
     /// One pull of every kind that the documentation asks about; the ids of all, first that of the one that was waited for.
@@ -342,26 +345,28 @@ const EXAMPLE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 fn stock_collectors_on_both_sides_lose_and_double_nothing() {
     let test = "stock_collectors_on_both_sides_lose_and_double_nothing";
     let Some(tools) = Tools::find(test, &PULLS) else { return };
-    for front in ["otelcol/daemonset.yaml", "otelcol/gateway-front.yaml"] {
-        let sink = Sink::start(&tools);
-        let http = sink.http_endpoint();
-        let env = [("TEMPO", &*sink.grpc_endpoint().replace("http://", "")), ("LOKI", &*http), ("PROMETHEUS", &*http)];
-        let behind =
-            stack::otelcol_at(&tools, "otelcol/gateway-behind.yaml", &env, &[("}/otlp\"", "}\""), ("}/api/v1/otlp\"", "}\"")]);
-        let site = Site::start_through(&tools, front, &format!("http://{}", behind.grpc()));
-        site.play();
-        let ended = || sink.logs().iter().filter(|record| record["eventName"] == "pulltrace.pull.finished").count() == PLAYED;
-        clock::until("every outcome", LIMIT, || ended().then_some(()));
-        let named = |name: &str| sink.spans().iter().filter(|span| span.name == name).count();
-        let whole = || named("pull image") == PLAYED && named("wait for image") == 2;
-        clock::until("every root and two waits", LIMIT, || whole().then_some(()));
-        assert_eq!(sink.logs().len(), PLAYED, "only what ended: {:#?}", sink.logs());
-        let ids: std::collections::BTreeSet<_> = sink.spans().into_iter().map(|span| span.span_id).collect();
-        assert_eq!(ids.len(), sink.spans().len(), "a span came twice");
-        clock::until("the agent's numbers", LIMIT, || (!sink.points().is_empty()).then_some(()));
-        assert!(site.collector.metric("pulltrace_forward_dropped_total", &[]) < 0.5);
-        site.collector.has_not_panicked();
-    }
+    let sink = Sink::start(&tools);
+    let http = sink.http_endpoint();
+    let env = [("TEMPO", &*sink.grpc_endpoint().replace("http://", "")), ("LOKI", &*http), ("PROMETHEUS", &*http)];
+    let behind =
+        stack::otelcol_at(&tools, "otelcol/gateway-behind.yaml", &env, &[("}/otlp\"", "}\""), ("}/api/v1/otlp\"", "}\"")]);
+    let site = Site::start_through(
+        &tools,
+        &["otelcol/daemonset.yaml", "otelcol/gateway-front.yaml"],
+        &format!("http://{}", behind.grpc()),
+    );
+    site.play();
+    let ended = || sink.logs().iter().filter(|record| record["eventName"] == "pulltrace.pull.finished").count() == PLAYED;
+    clock::until("every outcome", LIMIT, || ended().then_some(()));
+    let named = |name: &str| sink.spans().iter().filter(|span| span.name == name).count();
+    let whole = || named("pull image") == PLAYED && named("wait for image") == 2;
+    clock::until("every root and two waits", LIMIT, || whole().then_some(()));
+    assert_eq!(sink.logs().len(), PLAYED, "only what ended: {:#?}", sink.logs());
+    let ids: std::collections::BTreeSet<_> = sink.spans().into_iter().map(|span| span.span_id).collect();
+    assert_eq!(ids.len(), sink.spans().len(), "a span came twice");
+    clock::until("the agent's numbers", LIMIT, || (!sink.points().is_empty()).then_some(()));
+    assert!(site.collector.metric("pulltrace_forward_dropped_total", &[]) < 0.5);
+    site.collector.has_not_panicked();
 }
 
 #[test]
