@@ -113,10 +113,8 @@ impl Watched {
             (Some(was), Some(is)) if was.since() == is.since() => Some(surer(was, is)),
             (was, is) => {
                 let long_enough = |was: &Wait| now.since(was.since()) >= SHORTEST_WAIT;
-                if let Some(was) = was.filter(long_enough)
-                    && self.waits.len() < MAX_WAITS
-                {
-                    self.waits.push(Waited { wait: was, until: now });
+                if let Some(was) = was.filter(long_enough) {
+                    remember(&mut self.waits, was, now);
                 }
                 is
             }
@@ -131,6 +129,17 @@ impl Watched {
         } else {
             None
         }
+    }
+}
+
+/// Adds a wait that is over. A stretch in which no byte came, but for a moment nothing was waited for either, stays one: its span's id comes from its
+/// begin.
+fn remember(waits: &mut Vec<Waited>, wait: Wait, until: Timestamp) {
+    let is_full = waits.len() >= MAX_WAITS;
+    match waits.last_mut() {
+        Some(last) if last.wait.since() == wait.since() => *last = Waited { wait: surer(last.wait.clone(), wait), until },
+        Some(_) if is_full => {}
+        Some(_) | None => waits.push(Waited { wait, until }),
     }
 }
 
@@ -162,5 +171,19 @@ mod tests {
         }
         assert_eq!(surer(stall.clone(), slot.clone()), slot);
         assert_eq!(surer(slot.clone(), stall), slot);
+    }
+
+    #[test]
+    fn a_stretch_that_is_told_in_two_pieces_is_remembered_as_one() {
+        let at = Timestamp::from_nanos;
+        let slot = |since| Wait::DownloadSlot { since: at(since) };
+        let mut waits = Vec::new();
+        remember(&mut waits, slot(1), at(5));
+        remember(&mut waits, Wait::Stalled { since: at(1) }, at(9));
+        assert_eq!(waits, [Waited { wait: slot(1), until: at(9) }]);
+        for since in 10..1_000 {
+            remember(&mut waits, slot(since), at(since + 1));
+        }
+        assert_eq!(waits.len(), MAX_WAITS);
     }
 }
