@@ -97,7 +97,7 @@ fn panels(path: &str, json: &Value, found: &mut Vec<Query>) {
     let place = || format!("{path}, refId {}", text("refId").unwrap_or("none"));
     match (text("queryType"), json["datasource"]["type"].as_str()) {
         (Some("traceql"), _) => {
-            let query = text("query").filter(|query| query.contains('{'));
+            let query = text("query").filter(|query| filled(query).contains('{'));
             found.extend(query.map(|query| Query { place: place(), language: "traceql", text: query.to_owned() }));
         }
         (_, Some("loki")) => {
@@ -117,7 +117,11 @@ fn panels(path: &str, json: &Value, found: &mut Vec<Query>) {
 fn provisioned(path: &str, text: &str) -> Vec<Query> {
     let lines = text.lines().enumerate().filter_map(|(number, line)| {
         let query = line.trim().strip_prefix("query: '{")?.strip_suffix('\'')?;
-        Some(Query { place: format!("{path}:{}", number + 1), language: "logql", text: format!("{{{}", query.replace("$$", "$")) })
+        Some(Query {
+            place: format!("{path}:{}", number + 1),
+            language: "logql",
+            text: format!("{{{}", query.replace("$$", "$")),
+        })
     });
     lines.collect()
 }
