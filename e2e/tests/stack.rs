@@ -1,11 +1,7 @@
 //! Pulltrace in the middle of the stack that `otel-config/` describes: what an agent says goes through a stock OpenTelemetry Collector to ours, and
 //! from there through another one to a real Tempo, a real Loki and a real Prometheus, where the documented questions find their answers.
 
-use std::ffi::OsString;
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
+use std::{ffi::OsString, fs, path::PathBuf, process::Command, time::Duration};
 
 use e2e::clock;
 use e2e::containerd::Containerd;
