@@ -80,6 +80,8 @@ impl Prometheus {
             format!("--config.file={}", config.display()),
             format!("--storage.tsdb.path={}", folder.path().join("data").display()),
             format!("--web.listen-address={address}"),
+            // What a Tempo counts comes by remote write.
+            "--web.enable-remote-write-receiver".to_owned(),
             "--enable-feature=exemplar-storage".to_owned(),
         ];
         let args: Vec<&str> = args.iter().map(String::as_str).collect();

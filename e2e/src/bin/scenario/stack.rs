@@ -3,14 +3,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use e2e::process::Process;
 use e2e::prometheus::{Job, Prometheus, Release};
-use e2e::pulltrace::free_address;
+use e2e::stack::Running;
 use e2e::tools::{Need, Tools};
-use serde_json::json;
-use tempfile::TempDir;
 
 use crate::say;
 
@@ -56,7 +52,7 @@ impl Stack {
         };
         let tempo = self.tempo.as_ref().map_or_else(
             || "  Tempo       not installed: traces of the real agents' pulls are not kept".to_owned(),
-            |tempo| format!("  Tempo       {} (traces of the real agents' pulls)", tempo.url),
+            |tempo| format!("  Tempo       {} ({}, traces of the real agents' pulls)", tempo.url(), tempo.release),
         );
         let dashboards = match ending(&self.dashboards, ".json").len() {
             0 => "  Grafana     there are no dashboards in dashboards/ yet".to_owned(),
@@ -74,40 +70,29 @@ fn ending(folder: &Path, end: &str) -> Vec<PathBuf> {
     found.iter().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).collect()
 }
 
-/// A Tempo that takes OTLP and keeps it in a temporary folder.
+/// A Tempo that keeps what it takes in a temporary folder.
 pub(crate) struct Tempo {
-    url: String,
+    running: Running,
+    release: e2e::stack::Tempo,
     endpoint: String,
-    _process: Process,
-    _folder: TempDir,
 }
 
 impl Tempo {
-    /// Starts it, if it is among the tools.
+    /// Starts the newest that is among the tools. Its own metrics go to this Prometheus.
     pub(crate) fn start() -> Option<Self> {
-        let program = Tools::look(&[]).ok()?.program("tempo");
-        if !program.is_file() {
-            return None;
-        }
-        let folder = tempfile::Builder::new().prefix("pt-tempo-").tempdir().expect("the temporary folder is writable");
-        let [http, grpc, otlp] = [free_address(), free_address(), free_address()];
-        let port = |address: &str| address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        // JSON is YAML.
-        let config = json!({
-            "server": {"http_listen_address": "127.0.0.1", "http_listen_port": port(&http),
-                "grpc_listen_address": "127.0.0.1", "grpc_listen_port": port(&grpc)},
-            "distributor": {"receivers": {"otlp": {"protocols": {"grpc": {"endpoint": otlp}}}}},
-            "storage": {"trace": {"backend": "local", "local": {"path": path("blocks")}, "wal": {"path": path("wal")}}},
+        let found = [e2e::stack::Tempo::V3, e2e::stack::Tempo::V2].into_iter().find_map(|release| {
+            let tools = Tools::look(&[Need::Tempo(release)]).ok()?;
+            Some((tools, release))
         });
-        let file = folder.path().join("tempo.yaml");
-        fs::write(&file, config.to_string()).expect("the temporary folder is writable");
-        let args = [format!("-config.file={}", file.display())];
-        let mut process = Process::spawn("tempo", folder.path(), &program, &[&args[0]], &[]);
-        let url = format!("http://{http}");
+        let (tools, release) = found?;
         say("Starting Tempo; it is ready after about a quarter of a minute.");
-        process.ready(Duration::from_secs(60), || ureq::get(&format!("{url}/ready")).call().is_ok());
-        Some(Self { url, endpoint: format!("http://{otlp}"), _process: process, _folder: folder })
+        let running = e2e::stack::tempo(&tools, release, ADDRESS);
+        let endpoint = format!("http://{}", running.grpc());
+        Some(Self { running, release, endpoint })
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.running.address())
     }
 
     /// Where it takes OTLP/gRPC.
