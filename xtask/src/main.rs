@@ -8,6 +8,7 @@ mod check;
 mod dashboards;
 mod demo;
 mod dist;
+mod node;
 mod paths;
 mod protoc;
 mod queries;

@@ -1,21 +1,16 @@
 //! `cargo xtask queries`: every TraceQL and LogQL of the repository parses, by the grammars that Grafana itself uses. What is asked for here is in
-//! fences of the documents, in the dashboards and in what Grafana is provisioned with. The grammars are npm packages, so this needs Node; where
-//! there is none it says so, by the word that [`crate::test`] counts. Whether a query finds anything is for the live tests (`e2e/tests/stack.rs`).
+//! fences of the documents, in the dashboards and in what Grafana is provisioned with. The grammars are npm packages, so this needs [Node](crate::node).
+//! Whether a query finds anything is for the live tests (`e2e/tests/stack.rs`).
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use serde_json::{Value, json};
 
-use crate::shell::{self, Repo, say};
+use crate::node;
+use crate::shell::{Repo, say};
 use crate::tree::Tree;
 
 /// The npm package with the grammars, below the root.
 const FOLDER: &str = "xtask/queries";
-
-/// What is said where there is no Node.
-const SKIPPED: &str = "SKIPPED queries: no npm";
 
 /// The languages, as fences name them.
 const LANGUAGES: [&str; 2] = ["logql", "traceql"];
@@ -32,26 +27,15 @@ struct Query {
 ///
 /// # Errors
 /// When one does not parse; each is said first. When the packages cannot be installed.
-pub(crate) fn run(repo: &Repo) -> anyhow::Result<Option<&'static str>> {
+pub(crate) fn run(repo: &Repo) -> anyhow::Result<Option<String>> {
     let queries = found(&Tree::read(repo)?);
     ensure!(!queries.is_empty(), "no query was found, so nothing would be checked");
-    if Command::new("npm").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
-        say(SKIPPED);
-        return Ok(Some(SKIPPED));
-    }
-    let folder = repo.root.join(FOLDER);
-    shell::output(Command::new("npm").current_dir(&folder).args(["ci", "--no-audit", "--no-fund"]))?;
-    let mut child = Command::new("node")
-        .current_dir(&folder)
-        .arg("check.js")
-        .stdin(Stdio::piped())
-        .spawn()
-        .context("cannot start node, though npm is here")?;
     let list: Vec<Value> = queries.iter().map(Query::json).collect();
-    child.stdin.take().context("it is piped")?.write_all(json!(list).to_string().as_bytes())?;
-    ensure!(child.wait()?.success(), "not every query parses");
-    say(format!("{} queries parse", queries.len()));
-    Ok(None)
+    let skipped = node::check(repo, "queries", FOLDER, &json!(list).to_string())?;
+    if skipped.is_none() {
+        say(format!("{} queries parse", queries.len()));
+    }
+    Ok(skipped)
 }
 
 /// All queries, in the order of the files.
