@@ -95,7 +95,7 @@ build_otelcol() { # FOLDER: with the OpenTelemetry project's own builder, and of
   cat >"$1/build.yaml" <<C
 dist: {name: otelcol, module: otelcol, version: $OTELCOL, output_path: $1/out}
 receivers: [{gomod: $module/receiver/otlpreceiver $v}]
-processors: [{gomod: $module/processor/memorylimiterprocessor $v}, {gomod: $contrib/processor/filterprocessor $v}]
+processors: [{gomod: $module/processor/memorylimiterprocessor $v}, {gomod: $contrib/processor/filterprocessor $v}, {gomod: $contrib/processor/transformprocessor $v}]
 exporters: [{gomod: $module/exporter/otlpexporter $v}, {gomod: $module/exporter/otlphttpexporter $v}, {gomod: $module/exporter/debugexporter $v}]
 extensions: [{gomod: $contrib/extension/healthcheckextension $v}]
 C
@@ -129,7 +129,7 @@ has prometheus-3/bin/prometheus "prometheus, version 3." ||
   missing "prometheus 3"
 has prometheus-3/bin/promtool "promtool, version 3." || from_debian prometheus-3/bin promtool '3.5.3+ds1-6' forky usr/bin/promtool ||
   missing "promtool 3"
-[[ $("$TOOLS/bin/otelcol" components 2>/dev/null) == *"filterprocessor v$OTELCOL"* ]] || with_go "otelcol-$OTELCOL" build_otelcol || missing "otelcol"
+[[ $("$TOOLS/bin/otelcol" components 2>/dev/null) == *"transformprocessor v$OTELCOL"* ]] || with_go "otelcol-$OTELCOL" build_otelcol || missing "otelcol"
 [[ $(go version -m "$TOOLS/bin/telemetrygen" 2>/dev/null) == *"$TELEMETRYGEN"*"v$OTELCOL"* ]] ||
   with_go "telemetrygen-$OTELCOL" build_telemetrygen || missing "telemetrygen"
 
