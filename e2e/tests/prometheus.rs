@@ -46,7 +46,7 @@ fn scrapes_and_keeps_exemplars(tools: &Tools, release: Release) {
     let collector = told();
     let target = (collector.metrics_address(), Vec::new());
     let prometheus = Prometheus::start(tools, release, None, &[Job { name: "pulltrace", targets: vec![target] }], &[]);
-    let value = clock::until("the counter", LIMIT, || prometheus.query("pulltrace_pulls_total").ok()?.first().cloned());
+    let value = clock::until("the counter", LIMIT, || prometheus.query("pulltrace_pulls_total > 0").ok()?.first().cloned());
     assert_eq!((&value["metric"]["outcome"], &value["value"][1]), (&json!("ready"), &json!("1")));
     assert_eq!(value["metric"]["registry"], "ghcr.io");
     let (from, to) = ((clock::now() - 60.0).to_string(), (clock::now() + 60.0).to_string());
