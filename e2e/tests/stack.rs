@@ -324,8 +324,7 @@ fn outcomes_arrive_in_loki_and_the_agents_numbers_in_prometheus() {
     each_is_answered([recipes, questions::of_dashboards("loki"), from_spans].concat(), |question| loki.logql(&filled(question)));
     each_is_answered(numbers, |question| prometheus.promql(&filled(question)));
     if stack::takes_otlp(&tools) {
-        let count =
-            format!("pulltrace_image_pull_duration_seconds_count{{node=\"{NODE}\",pulltrace_pull_outcome=\"ready\"}}");
+        let count = format!("pulltrace_image_pull_duration_seconds_count{{node=\"{NODE}\",pulltrace_pull_outcome=\"ready\"}}");
         clock::until(&count, LIMIT, || prometheus.promql(&count).ok().filter(|found| !found.is_empty()));
     } else {
         eprintln!("SKIPPED {test}: the agents' metrics: this Prometheus is built without its OTLP receiver");
