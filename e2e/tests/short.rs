@@ -110,10 +110,10 @@ fn no_short_pull_is_missed(test: &str, version: Version) {
     };
     assert!(
         wrong.is_empty(),
-        "of {} calls {} names are told wrong:\n{}\n{}",
+        "of {} calls {} names are told wrong: {}\n{}",
         calls.len(),
         wrong.len(),
-        wrong.join("\n"),
+        wrong.join("; "),
         site.agent.log()
     );
 }
