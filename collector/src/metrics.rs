@@ -9,6 +9,8 @@ mod ends;
 pub(crate) mod exposition;
 mod pressing;
 mod rollouts;
+#[cfg(test)]
+mod sample;
 mod sinks;
 mod streams;
 mod waits;

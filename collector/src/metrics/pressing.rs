@@ -108,10 +108,11 @@ struct Workload {
 mod tests {
     use std::time::Duration;
 
-    use lifecycle::board::{ContainerKind, ContainerStatus, HostStatus, PodKey, PodStatus, PressureStatus, Workload as Owner};
+    use lifecycle::board::{HostStatus, PodKey, PodStatus, PressureStatus};
     use prometheus_client::encoding::text::encode;
 
     use super::*;
+    use crate::metrics::sample;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_millis(seconds * 1000)
@@ -148,32 +149,7 @@ mod tests {
     }
 
     fn pod(name: &str, workload: &str, since: u64) -> PodStatus {
-        let container = ContainerStatus {
-            container: "app".into(),
-            kind: ContainerKind::Main,
-            image: "web:1".into(),
-            state: "pulling",
-            reason: None,
-            waiting_since: Some(at(since)),
-            ready_at: None,
-            attempt: None,
-            error: None,
-            error_class: None,
-            error_hint: None,
-            next_retry_at: None,
-            pull_id: None,
-            queue: None,
-        };
-        PodStatus {
-            namespace: "shop".into(),
-            pod_name: name.into(),
-            uid: name.into(),
-            node_name: None,
-            workload: Some(Owner { kind: "Deployment".into(), name: workload.into() }),
-            images_ready: false,
-            stale: false,
-            containers: vec![container],
-        }
+        sample::waiting(sample::pod(name, workload, "pulling"), at(since))
     }
 
     fn told(snapshot: &Snapshot, most: usize) -> Vec<String> {

@@ -71,39 +71,16 @@ struct StateLabels {
 
 #[cfg(test)]
 mod tests {
-    use lifecycle::board::{ContainerKind, ContainerStatus, PodKey, PodStatus, Workload};
+    use lifecycle::board::{PodKey, PodStatus};
     use prometheus_client::encoding::text::encode_registry;
 
     use super::*;
+    use crate::metrics::sample;
 
     fn pod(workload: &str, node: &str, state: &'static str) -> (PodKey, Option<PodStatus>) {
-        let container = ContainerStatus {
-            container: "app".into(),
-            kind: ContainerKind::Main,
-            image: "app:1".into(),
-            state,
-            reason: None,
-            waiting_since: None,
-            ready_at: None,
-            attempt: None,
-            error: None,
-            error_class: None,
-            error_hint: None,
-            next_retry_at: None,
-            pull_id: None,
-            queue: None,
-        };
-        let key = PodKey { namespace: "shop".into(), name: format!("{workload}-{node}").into() };
-        let status = PodStatus {
-            namespace: key.namespace.clone(),
-            pod_name: key.name.clone(),
-            uid: "u".into(),
-            node_name: Some(node.to_owned()),
-            workload: Some(Workload { kind: "Deployment".into(), name: workload.into() }),
-            images_ready: state == "ready",
-            stale: false,
-            containers: vec![container],
-        };
+        let status =
+            PodStatus { node_name: Some(node.to_owned()), ..sample::pod(&format!("{workload}-{node}"), workload, state) };
+        let key = PodKey { namespace: status.namespace.clone(), name: status.pod_name.clone() };
         (key, Some(status))
     }
 
