@@ -1,7 +1,9 @@
 //! Asks a collector over HTTP: its lists and its event stream. Knows the outward contract and nothing of the collector's inside.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
+    path::Path,
     time::Duration,
 };
 
@@ -18,6 +20,7 @@ const MAX_LINE: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Client {
     url: String,
+    authorization: Option<String>,
     agent: Agent,
 }
 
@@ -26,6 +29,8 @@ pub(crate) struct Client {
 pub(crate) enum ClientError {
     #[error("{0:?} is not a URL of the form http://host:port")]
     Url(String),
+    #[error("cannot read the token in {path}: {source}")]
+    Token { path: String, source: std::io::Error },
     #[error("cannot reach the collector at {url}: {source}")]
     Network { url: String, source: Box<ureq::Error> },
     #[error("the collector says {status}: {message}")]
@@ -58,8 +63,8 @@ struct ErrorMessage {
 }
 
 impl Client {
-    /// For the collector at this URL.
-    pub(crate) fn new(url: &str) -> Result<Self, ClientError> {
+    /// For the collector at this URL, which may want the token in this file.
+    pub(crate) fn new(url: &str, token_file: Option<&Path>) -> Result<Self, ClientError> {
         let host = url.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
         if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
             return Err(ClientError::Url(url.to_owned()));
@@ -69,14 +74,18 @@ impl Client {
             .timeout_connect(Some(TIMEOUT))
             .timeout_recv_response(Some(TIMEOUT))
             .build();
-        Ok(Self { url: format!("http://{host}"), agent: Agent::new_with_config(config) })
+        let authorization = token_file.map(bearer).transpose()?;
+        Ok(Self { url: format!("http://{host}"), authorization, agent: Agent::new_with_config(config) })
     }
 
     /// The answer to a question.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let mut body = self.open(path, None)?;
-        let text = body.read_to_string().map_err(|source| self.network(source))?;
-        serde_json::from_str(&text).map_err(ClientError::Answer)
+        serde_json::from_str(&self.text(path)?).map_err(ClientError::Answer)
+    }
+
+    /// The answer to a question, as it is.
+    pub(crate) fn text(&self, path: &str) -> Result<String, ClientError> {
+        self.open(path, None)?.read_to_string().map_err(|source| self.network(source))
     }
 
     /// The events from now on, or from behind an event on; ends when the connection does.
@@ -91,6 +100,9 @@ impl Client {
         if let Some(id) = last_id {
             request = request.header("last-event-id", id);
         }
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
         let response = request.call().map_err(|source| self.network(source))?;
         let status = response.status();
         let mut body = response.into_body();
@@ -98,13 +110,20 @@ impl Client {
             return Ok(body);
         }
         let text = body.read_to_string().unwrap_or_default();
-        let message = serde_json::from_str::<ErrorBody>(&text).map_or_else(|_| status.to_string(), |body| body.error.message);
+        let plain = || if text.trim().is_empty() { status.to_string() } else { text.trim().to_owned() };
+        let message = serde_json::from_str::<ErrorBody>(&text).map_or_else(|_| plain(), |body| body.error.message);
         Err(ClientError::Status { status: status.as_u16(), message })
     }
 
     fn network(&self, source: ureq::Error) -> ClientError {
         ClientError::Network { url: self.url.clone(), source: Box::new(source) }
     }
+}
+
+/// What shows the first token of a file.
+fn bearer(path: &Path) -> Result<String, ClientError> {
+    let text = fs::read_to_string(path).map_err(|source| ClientError::Token { path: path.display().to_string(), source })?;
+    Ok(format!("Bearer {}", text.split_whitespace().next().unwrap_or_default()))
 }
 
 /// Reads up to the empty line behind the next event with data.
@@ -144,8 +163,8 @@ mod tests {
     #[test]
     fn only_plain_urls_of_a_host_are_taken() {
         for url in ["", "host:8080", "https://host", "http://", "http://host/path", "http://user@host"] {
-            assert!(matches!(Client::new(url), Err(ClientError::Url(_))), "{url}");
+            assert!(matches!(Client::new(url, None), Err(ClientError::Url(_))), "{url}");
         }
-        assert_eq!(Client::new("http://host:1/").unwrap().url, "http://host:1");
+        assert_eq!(Client::new("http://host:1/", None).unwrap().url, "http://host:1");
     }
 }

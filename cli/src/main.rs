@@ -1,6 +1,7 @@
 //! `pulltrace`: shows pulls in a terminal, and runs agent and collector together on one host. Data goes to standard output, messages to
 //! standard error, and the exit code says what went wrong, as the contract lists it.
 
+mod check;
 mod client;
 mod line;
 mod pulls;
@@ -8,7 +9,9 @@ mod up;
 
 use std::{
     io::{self, Write as _},
+    path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -38,6 +41,17 @@ enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Wait until the collector is ready and agents are heard, say so in a line, and end; with 124 if it is not so in time
+    Check {
+        #[command(flatten)]
+        server: Server,
+        /// At least so many agents, whose containerd answers
+        #[arg(long, default_value_t = 1)]
+        agents: usize,
+        /// So many seconds long
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        within: u64,
+    },
     /// Run agent and collector in this process, for this host; all their variables count
     Up(up::Options),
 }
@@ -47,14 +61,25 @@ struct Server {
     /// The collector to ask
     #[arg(long = "server", env = "PULLTRACE_SERVER", default_value = "http://127.0.0.1:8080")]
     url: String,
+    /// File with the token that the collector wants of readers
+    #[arg(long = "token-file", env = "PULLTRACE_READ_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl Server {
+    fn client(&self) -> Result<Client, ClientError> {
+        Client::new(&self.url, self.token_file.as_deref())
+    }
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Ls { server, active } => {
-            Client::new(&server.url).and_then(|client| pulls::list(&client, active)).map_err(Into::into)
+        Command::Ls { server, active } => server.client().and_then(|client| pulls::list(&client, active)).map_err(Into::into),
+        Command::Watch { server } => server.client().and_then(|client| pulls::watch(&client)).map_err(Into::into),
+        Command::Check { server, agents, within } => {
+            let client = server.client().map_err(Into::into);
+            client.and_then(|client| check::run(&client, agents, Duration::from_secs(within)))
         }
-        Command::Watch { server } => Client::new(&server.url).and_then(|client| pulls::watch(&client)).map_err(Into::into),
         Command::Up(options) => up::run(&options),
     };
     let Err(error) = done else { return ExitCode::SUCCESS };
@@ -68,7 +93,7 @@ fn main() -> ExitCode {
 
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<ClientError>() {
-        Some(ClientError::Url(_)) => 2,
+        Some(ClientError::Url(_) | ClientError::Token { .. }) => 2,
         Some(ClientError::Status { status: 404, .. }) => 3,
         Some(ClientError::Status { status: 401 | 403, .. }) => 4,
         Some(ClientError::Status { status: 429, .. }) => 5,
@@ -77,6 +102,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         None => {
             if error.is::<up::UsageError>() {
                 2
+            } else if error.is::<check::Late>() {
+                124
             } else {
                 1
             }

@@ -45,8 +45,13 @@ struct Up {
 
 impl Up {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(variables: &[(&str, &str)]) -> Self {
         let socket = "/nonexistent/containerd.sock";
-        let mut child = pulltrace(&["up", "--http-addr", "127.0.0.1:0", "--containerd-socket", socket]).spawn().unwrap();
+        let mut up = pulltrace(&["up", "--http-addr", "127.0.0.1:0", "--containerd-socket", socket]);
+        let mut child = up.envs(variables.iter().copied()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.as_mut().unwrap()).lines().map_while(Result::ok);
         let told =
             lines.map(|line| serde_json::from_str::<Value>(&line).unwrap()).find(|line| line["message"] == "listening").unwrap();
@@ -176,6 +181,29 @@ fn watch_writes_a_line_whenever_a_pull_changes_its_state() {
     assert!(next_line(&mut lines).starts_with("canceled "));
     drop(up);
     assert_eq!(watch.wait().unwrap().code(), Some(6));
+}
+
+#[test]
+fn check_waits_until_agents_are_heard_and_says_what_is_missing() {
+    let up = Up::start();
+    up.report(Started, &pull(1, Phase::Resolving));
+    let (code, out, err) = run(&["check", "--server", &up.api]);
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "The collector is ready; agents heard: 1.\n", ""));
+    let (code, out, err) = run(&["check", "--server", &up.api, "--agents", "3", "--within", "1"]);
+    assert_eq!((code, out.as_str()), (Some(124), ""));
+    assert!(err.starts_with("pulltrace: after 1 s: the collector is ready, but 1 of 3 agents are heard"), "{err}");
+}
+
+#[test]
+fn a_token_for_readers_comes_from_a_file() {
+    let tokens = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&tokens, "first\nsecond\n").unwrap();
+    let path = tokens.path().to_str().unwrap();
+    let up = Up::start_with(&[("PULLTRACE_READ_TOKEN_FILE", path)]);
+    assert_eq!(run(&["check", "--server", &up.api, "--agents", "0"]).0, Some(4), "without one there is nothing to wait for");
+    assert_eq!(run(&["check", "--server", &up.api, "--agents", "0", "--token-file", path]).0, Some(0));
+    let (code, _, err) = run(&["ls", "--server", &up.api, "--token-file", "/nonexistent"]);
+    assert!(code == Some(2) && err.starts_with("pulltrace: cannot read the token in /nonexistent: "), "{err}");
 }
 
 #[test]
