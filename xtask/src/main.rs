@@ -4,6 +4,7 @@
 
 mod bench;
 mod build;
+mod chart;
 mod check;
 mod dashboards;
 mod demo;
@@ -43,7 +44,7 @@ enum Command {
     Check,
     /// The import walls and the house rules
     Tidy,
-    /// Writes the generated files (docs/telemetry.md, rules/pulltrace-prometheusrule.yaml)
+    /// Writes the generated files (docs/telemetry.md, rules/pulltrace-prometheusrule.yaml, what the chart carries)
     Gen,
     /// Writes the Grafana dashboards (dashboards/) and their drawings (docs/dashboards/)
     Dashboards,
@@ -82,7 +83,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Build(args) => build::run(&repo, &args),
         Command::Check => check::run(&repo),
         Command::Tidy => tidy::run(&repo),
-        Command::Gen => vocab::generate(&repo).and_then(|()| rules::generate(&repo)),
+        Command::Gen => vocab::generate(&repo).and_then(|()| rules::generate(&repo)).and_then(|()| chart::generate(&repo)),
         Command::Dashboards => dashboards::generate(&repo),
         Command::Schema => schema::run(&repo).map(drop),
         Command::Vocab => vocab::run(&repo),

@@ -1,6 +1,7 @@
 //! `cargo xtask gen` and `cargo xtask vocab`: `docs/telemetry.md` is written from the table in `lifecycle::names`, and no document,
 //! dashboard or line of code speaks of a metric or attribute that is not in it. The same for settings: `docs/configuration.md` names
-//! exactly the environment variables that the programs' flags have. What else alerts have is looked at with it ([`rules`]).
+//! exactly the environment variables that the programs' flags have. What else alerts have, and what the chart
+//! carries, is looked at with it ([`rules`], [`chart`]).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,6 +10,7 @@ use anyhow::Context as _;
 use lifecycle::names::{Entry, Kind, TABLE};
 use proc_macro2::{TokenStream, TokenTree};
 
+use crate::chart;
 use crate::rules;
 use crate::shell::{Repo, say};
 use crate::tree::{Finding, Tree, conclude};
@@ -83,6 +85,7 @@ fn findings(tree: &Tree, table: &[Entry]) -> Vec<Finding> {
     }
     settings(tree, &mut found);
     found.extend(rules::findings(tree));
+    found.extend(chart::findings(tree));
     found
 }
 
@@ -103,8 +106,11 @@ fn telemetry(table: &[Entry]) -> String {
     page
 }
 
-/// The names of ours that a file says.
+/// The names of ours that a file says. In the chart that is metrics only: its templates are called `pulltrace.something` too.
 fn spoken(path: &str, text: &str) -> BTreeSet<String> {
+    if path.starts_with("charts/") {
+        return names(text).into_iter().filter(|name| name.starts_with("pulltrace_")).collect();
+    }
     if !path.ends_with(".rs") {
         return names(text);
     }
@@ -241,6 +247,12 @@ mod tests {
         assert_eq!(unknown("docs/a.md", "see pulltrace_pulls_total_bucket").len(), 1);
         assert_eq!(unknown("README.md", "attribute `pulltrace.pull.fase`").len(), 1);
         assert_eq!(unknown("docs/a.md", "all `pulltrace_nodes_*`").len(), 1);
+    }
+
+    #[test]
+    fn in_the_chart_a_metric_counts_and_the_name_of_a_template_does_not() {
+        assert_eq!(unknown("charts/pulltrace/templates/a.yaml", "{{ include \"pulltrace.labels\" . }}"), [""; 0]);
+        assert_eq!(unknown("charts/pulltrace/values.yaml", "# see pulltrace_old_total").len(), 1);
     }
 
     #[test]
