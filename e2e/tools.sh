@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs what the live tests run against: several containerds, a registry, a stock OpenTelemetry Collector and its load generator, and
-# Prometheus.
+# Installs what the live tests run against: several containerds, a registry, a stock OpenTelemetry Collector and its load generator,
+# Prometheus, and what renders and checks the chart: Helm 3 and 4, kubeconform, and the schemas of Kubernetes and of three operators.
 #
 # usage: e2e/tools.sh          on Debian 12, as root; what is there already in the pinned version is left alone
 #   folder   $PULLTRACE_TOOLS, default $HOME/.cache/pulltrace-tools; nothing outside it is changed, except that apt-get installs
 #            the library runc needs when it is missing
 #   layout   containerd-VERSION/bin/{containerd,ctr,...} for 1.6, 1.7, 2.1, 2.4;
-#            bin/{runc,docker-registry,otelcol,telemetrygen,prometheus,promtool}, prometheus-3/bin/{prometheus,promtool}
+#            bin/{runc,docker-registry,otelcol,telemetrygen,prometheus,promtool,helm3,helm4,kubeconform}, prometheus-3/bin/{prometheus,promtool},
+#            schemas/{kubernetes.json,*.yaml}
 #   sources  Debian packages of several suites, unpacked and never installed; Go modules for the rest, where Go is
 # Ends with 1 if the registry or every containerd is missing (nothing live can be tested then), else with 0. Whatever could not be
 # had is named on the last lines; the tests that need it skip themselves by name.
@@ -15,6 +16,7 @@ set -euo pipefail
 TOOLS=${PULLTRACE_TOOLS:-$HOME/.cache/pulltrace-tools}
 [[ $TOOLS == /* ]] || TOOLS=$PWD/$TOOLS
 OTELCOL=0.161.0
+HELM3=3.22.0 HELM4=4.3.1 KUBECONFORM=0.8.0 KUBERNETES=1.36.3
 TELEMETRYGEN=github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen
 MISSING=()
 WORK=$(mktemp -d)
@@ -108,6 +110,40 @@ build_telemetrygen() { # FOLDER: the OpenTelemetry project's own load generator;
     mkdir -p "$TOOLS/bin" && cp --remove-destination "$1/telemetrygen" "$TOOLS/bin/"
 }
 
+build_chart_tools() { # FOLDER: as one module, in which they have most packages in common; separately they take more than twice as long
+  local major version flags
+  cd "$1" && mkdir -p "$TOOLS/bin" && go mod init tools &&
+    go mod edit -require=helm.sh/helm/v3@v$HELM3 -require=helm.sh/helm/v4@v$HELM4 -require=github.com/yannh/kubeconform@v$KUBECONFORM || return 1
+  for major in 4 3; do
+    # Helm 3 is told for which Kubernetes it is built, as its releases are; Helm 4 knows.
+    version=HELM$major flags="-s -w -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=$(cut -d. -f2 <<<"$KUBERNETES")"
+    flags+=" -X helm.sh/helm/v$major/internal/version.version=v${!version}"
+    CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags "$flags" -o "$TOOLS/bin/helm$major" "helm.sh/helm/v$major/cmd/helm" || return 1
+  done
+  CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags "-s -w -X main.version=v$KUBECONFORM" -o "$TOOLS/bin/" github.com/yannh/kubeconform/cmd/kubeconform
+}
+
+has_chart_tools() {
+  [[ $("$TOOLS/bin/helm3" version --short 2>/dev/null) == "v$HELM3"* && $("$TOOLS/bin/helm4" version --short 2>/dev/null) == "v$HELM4"* &&
+    $("$TOOLS/bin/kubeconform" -v 2>/dev/null) == "v$KUBECONFORM" ]]
+}
+
+fetch_schemas() { # FOLDER: the API server's OpenAPI document, and CustomResourceDefinitions, as the modules of these projects hold them
+  local module file monitoring=example/prometheus-operator-crd/monitoring.coreos.com
+  while read -r module file; do
+    cp --remove-destination "$(go mod download -json "$module" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')/$file" "$1/" || return 1
+  done <<M
+k8s.io/kubernetes@v$KUBERNETES api/openapi-spec/swagger.json
+github.com/prometheus-operator/prometheus-operator@v0.85.0 ${monitoring}_servicemonitors.yaml
+github.com/prometheus-operator/prometheus-operator@v0.85.0 ${monitoring}_podmonitors.yaml
+github.com/prometheus-operator/prometheus-operator@v0.85.0 ${monitoring}_prometheusrules.yaml
+sigs.k8s.io/gateway-api@v1.6.0 config/crd/standard/gateway.networking.k8s.io_httproutes.yaml
+github.com/grafana/grafana-operator/v5@v5.18.0 config/crd/bases/grafana.integreatly.org_grafanadashboards.yaml
+M
+  mkdir -p "$TOOLS/schemas" && cp --remove-destination "$1"/*.yaml "$TOOLS/schemas/" && chmod -R u+w "$TOOLS/schemas" &&
+    cp --remove-destination "$1/swagger.json" "$TOOLS/schemas/kubernetes.json"
+}
+
 [ "$(id -u)" = 0 ] || { say "needs root: apt's folders and the live tests do"; exit 1; }
 command -v apt-get >/dev/null || { say "needs Debian: apt-get is missing"; exit 1; }
 mkdir -p "$TOOLS"
@@ -132,6 +168,8 @@ has prometheus-3/bin/promtool "promtool, version 3." || from_debian prometheus-3
 [[ $("$TOOLS/bin/otelcol" components 2>/dev/null) == *"transformprocessor v$OTELCOL"* ]] || with_go "otelcol-$OTELCOL" build_otelcol || missing "otelcol"
 [[ $(go version -m "$TOOLS/bin/telemetrygen" 2>/dev/null) == *"$TELEMETRYGEN"*"v$OTELCOL"* ]] ||
   with_go "telemetrygen-$OTELCOL" build_telemetrygen || missing "telemetrygen"
+has_chart_tools || with_go "helm-$HELM3-$HELM4-kubeconform-$KUBECONFORM" build_chart_tools || missing "helm 3, helm 4, kubeconform"
+[ -e "$TOOLS/schemas/kubernetes.json" ] || with_go schemas fetch_schemas || missing "schemas"
 
 if [ ${#MISSING[@]} = 0 ]; then say "everything is in $TOOLS"; else printf 'tools: MISSING %s\n' "${MISSING[@]}" >&2; fi
 has bin/docker-registry docker-registry || exit 1

@@ -104,6 +104,12 @@ impl Kubernetes {
         self.folder.path().join("collector.conf").display().to_string()
     }
 
+    /// The configuration of whoever may do everything.
+    #[must_use]
+    pub fn admin(&self) -> String {
+        self.folder.path().join("admin.conf").display().to_string()
+    }
+
     /// Runs `kubectl` as whoever may do everything, with this object on its standard input; what it says.
     ///
     /// # Panics
@@ -113,12 +119,16 @@ impl Kubernetes {
         self.try_kubectl(args, object.map(Value::to_string)).unwrap_or_else(|error| panic!("kubectl {args:?}: {error}"))
     }
 
-    fn try_kubectl(&self, args: &[&str], input: Option<String>) -> Result<String, String> {
+    /// The same, for what may fail.
+    ///
+    /// # Errors
+    /// What it says then.
+    pub fn try_kubectl(&self, args: &[&str], input: Option<String>) -> Result<String, String> {
         let file = self.folder.path().join("input");
         fs::write(&file, input.unwrap_or_default()).map_err(|error| error.to_string())?;
         let out = Command::new(self.tools.program("kubectl"))
             .arg("--kubeconfig")
-            .arg(self.folder.path().join("admin.conf"))
+            .arg(self.admin())
             .args(args)
             .env("HOME", Path::new("/nonexistent"))
             .stdin(fs::File::open(&file).map_err(|error| error.to_string())?)

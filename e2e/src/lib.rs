@@ -18,6 +18,7 @@ pub mod containerd;
 pub mod cri;
 pub mod follow;
 pub mod grpc;
+pub mod helm;
 pub mod host;
 mod http;
 pub mod image;

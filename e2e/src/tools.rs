@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::helm;
 use crate::prometheus::Release;
 use crate::stack::Tempo;
 
@@ -68,8 +69,14 @@ pub enum Need {
     Tempo(Tempo),
     /// `loki`. `tools.sh` does not bring it either.
     Loki,
+    /// A Helm of this major version.
+    Helm(helm::Release),
+    /// `kubeconform`, and the schemas that it compares with.
+    Kubeconform,
     /// The built `pulltrace-agent` and `pulltrace-collector` beside the test.
     Pulltrace,
+    /// The built `pulltrace` beside the test.
+    CommandLine,
     /// The built `simulated-containerd` beside the test.
     Simulated,
 }
@@ -115,6 +122,12 @@ impl Tools {
         self.prometheus(Release::V3).with_file_name("promtool")
     }
 
+    /// The OpenAPI document of Kubernetes, `kubernetes.json`, and CustomResourceDefinitions.
+    #[must_use]
+    pub fn schemas(&self) -> PathBuf {
+        self.folder.join("schemas")
+    }
+
     /// Any other program.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
@@ -132,12 +145,16 @@ impl Tools {
             Need::Promtool3 => lacks(self.promtool_3(), "promtool 3"),
             Need::Tempo(release) => lacks(self.program(&release.to_string()), &release.to_string()),
             Need::Loki => lacks(self.program("loki"), "loki"),
+            Need::Helm(release) => lacks(self.program(&release.to_string()), &release.to_string()),
+            Need::Kubeconform => lacks(self.program("kubeconform"), "kubeconform")
+                .or_else(|| lacks(self.schemas().join("kubernetes.json"), "schemas of Kubernetes")),
             Need::Otelcol => lacks(self.program("otelcol"), "otelcol"),
             Need::Telemetrygen => lacks(self.program("telemetrygen"), "telemetrygen"),
             Need::Kubernetes => {
                 ["kube-apiserver", "etcd", "kubectl"].into_iter().find_map(|name| lacks(self.program(name), name))
             }
             Need::Simulated => lacks(built("simulated-containerd"), "simulated-containerd"),
+            Need::CommandLine => lacks(built("pulltrace"), "pulltrace"),
             Need::Pulltrace => ["pulltrace-agent", "pulltrace-collector"].into_iter().find_map(|name| lacks(built(name), name)),
         }
     }
