@@ -70,45 +70,69 @@ pub(crate) fn binaries(repo: &Repo, profile: Profile) -> anyhow::Result<PathBuf>
     protoc::install(repo)?;
     let (name, folder) = profile.names();
     if profile == Profile::Release {
-        // One package at a time: built together, each would carry the features that only the others need.
-        let shipped = repo.target.join("shipped");
-        fs::create_dir_all(&shipped).with_context(|| format!("cannot create {}", shipped.display()))?;
-        for (package, program) in SHIPPED {
-            let target = target_of(package)?;
-            // The collector has a profile of its own, of the same name as its folder.
-            let (profile, folder) = if package == "collector" { ("server", "server") } else { (name, folder) };
-            shell::run(&mut static_build(repo, package, profile, &target))?;
-            let built = repo.target.join(&target).join(folder).join(program);
-            fs::copy(&built, shipped.join(program)).with_context(|| format!("cannot copy {}", built.display()))?;
-        }
-        return Ok(shipped);
-    } else {
-        let mut cargo = repo.cargo(&["build", "--profile", name, "--bins", "--features", "agent/simulated"]);
-        shell::run(cargo.args(SHIPPED.iter().flat_map(|(package, _)| ["--package", package])))?;
+        return shipped(repo);
     }
+    let mut cargo = repo.cargo(&["build", "--profile", name, "--bins", "--features", "agent/simulated"]);
+    shell::run(cargo.args(SHIPPED.iter().flat_map(|(package, _)| ["--package", package])))?;
     Ok(repo.target.join(folder))
+}
+
+/// Builds the programs as they are shipped and returns the folder they are in.
+fn shipped(repo: &Repo) -> anyhow::Result<PathBuf> {
+    let shipped = repo.target.join("shipped");
+    fs::create_dir_all(&shipped).with_context(|| format!("cannot create {}", shipped.display()))?;
+    // One package at a time: built together, each would carry the features that only the others need.
+    for (package, program) in SHIPPED {
+        let target = target_of(package)?;
+        // The collector has a profile of its own; both profiles' folders have their names.
+        let profile = if package == "collector" { "server" } else { "release" };
+        shell::run(&mut static_build(repo, &[package], profile, &target))?;
+        let built = repo.target.join(&target).join(profile).join(program);
+        fs::copy(&built, shipped.join(program)).with_context(|| format!("cannot copy {}", built.display()))?;
+    }
+    Ok(shipped)
+}
+
+/// Builds static programs of the release's code without its build time, for images to try, and returns the folder they are in.
+///
+/// # Errors
+/// As [`binaries`].
+pub(crate) fn quick_static(repo: &Repo) -> anyhow::Result<PathBuf> {
+    protoc::install(repo)?;
+    let (profile, folder) = Profile::Quick.names();
+    // Together, and all for glibc: so everything is built once.
+    let target = host()?;
+    shell::run(&mut static_build(repo, &SHIPPED.map(|(package, _)| package), profile, &target))?;
+    Ok(repo.target.join(target).join(folder))
 }
 
 /// What a shipped program is built for. The agent is smallest with musl, if its part of Rust is installed (`rustup target add`); what takes
 /// in the reports of a cluster is better off with the allocator of glibc.
 fn target_of(package: &str) -> anyhow::Result<String> {
-    let said = shell::output(Command::new("rustc").arg("-vV"))?;
-    let host = said.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc -vV names the host")?;
+    let host = host()?;
     let sysroot = shell::output(Command::new("rustc").args(["--print", "sysroot"]))?;
     let musl = host.replace("-gnu", "-musl");
     let has_musl = Path::new(sysroot.trim()).join("lib/rustlib").join(&musl).exists();
     if package != "agent" {
-        return Ok(host.to_owned());
+        return Ok(host);
     }
     if !has_musl {
         say(format!("{musl} is not installed: the agent gets glibc and is larger (rustup target add {musl})"));
     }
-    Ok(if has_musl { musl } else { host.to_owned() })
+    Ok(if has_musl { musl } else { host })
 }
 
-/// `cargo build` of one package into static programs, as they are shipped.
-fn static_build(repo: &Repo, package: &str, profile: &str, target: &str) -> Command {
-    let mut cargo = repo.cargo(&["build", "--profile", profile, "--package", package, "--bins", "--target", target]);
+/// What this machine's compiler builds for by itself.
+fn host() -> anyhow::Result<String> {
+    let said = shell::output(Command::new("rustc").arg("-vV"))?;
+    let host = said.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc -vV names the host")?;
+    Ok(host.to_owned())
+}
+
+/// `cargo build` of these packages into static programs, as they are shipped.
+fn static_build(repo: &Repo, packages: &[&str], profile: &str, target: &str) -> Command {
+    let mut cargo = repo.cargo(&["build", "--profile", profile, "--bins", "--target", target]);
+    cargo.args(packages.iter().flat_map(|package| ["--package", package]));
     let name = target.replace(['-', '.'], "_");
     // The C library becomes part of the program. With a target of its own, build scripts do not get the flag.
     cargo.env(format!("CARGO_TARGET_{}_RUSTFLAGS", name.to_uppercase()), "-C target-feature=+crt-static");

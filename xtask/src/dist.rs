@@ -29,10 +29,8 @@ pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
 fn prove(repo: &Repo, path: &Path) -> anyhow::Result<()> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    ensure!(
-        is_static(&bytes).with_context(|| format!("{name} is no program of 64 bits"))?,
-        "{name} asks for a loader: it is not static"
-    );
+    let header = Header::of(&bytes).with_context(|| format!("{name} is no program of 64 bits"))?;
+    ensure!(header.is_static, "{name} asks for a loader: it is not static");
     let said = alone(repo, path)?;
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     ensure!(*name != *"pulltrace-agent" || size <= AGENT_GATE, "{name} has {size} bytes, {AGENT_GATE} are allowed");
@@ -60,23 +58,35 @@ fn alone(repo: &Repo, path: &Path) -> anyhow::Result<String> {
     bail!("{} does not run in an empty root: {}", path.display(), problems.join("; "))
 }
 
-/// Whether a 64-bit little-endian ELF program has no interpreter, as elf(5) has it; `None` if it is no such program.
-fn is_static(elf: &[u8]) -> Option<bool> {
-    let number = |at: usize, length: usize| {
-        let bytes = elf.get(at..at.checked_add(length)?)?;
-        bytes.iter().rev().try_fold(0_usize, |number, byte| number.checked_mul(256)?.checked_add(usize::from(*byte)))
-    };
-    if !elf.starts_with(b"\x7fELF\x02\x01") {
-        return None;
-    }
-    let (table, length, count) = (number(0x20, 8)?, number(0x36, 2)?, number(0x38, 2)?);
-    for header in 0..count {
-        let at = table.checked_add(header.checked_mul(length)?)?;
-        if number(at, 4)? == usize::try_from(INTERPRETER).ok()? {
-            return Some(false);
+/// What the headers of a program say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// It asks for no loader.
+    pub(crate) is_static: bool,
+    /// For which machines it is, as elf(5) numbers them in `e_machine`.
+    pub(crate) machine: usize,
+}
+
+impl Header {
+    /// Of a 64-bit little-endian ELF program, as elf(5) has it; `None` if it is no such program.
+    pub(crate) fn of(elf: &[u8]) -> Option<Self> {
+        let number = |at: usize, length: usize| {
+            let bytes = elf.get(at..at.checked_add(length)?)?;
+            bytes.iter().rev().try_fold(0_usize, |number, byte| number.checked_mul(256)?.checked_add(usize::from(*byte)))
+        };
+        if !elf.starts_with(b"\x7fELF\x02\x01") {
+            return None;
         }
+        let machine = number(0x12, 2)?;
+        let (table, length, count) = (number(0x20, 8)?, number(0x36, 2)?, number(0x38, 2)?);
+        for header in 0..count {
+            let at = table.checked_add(header.checked_mul(length)?)?;
+            if number(at, 4)? == usize::try_from(INTERPRETER).ok()? {
+                return Some(Self { is_static: false, machine });
+            }
+        }
+        (count > 0).then_some(Self { is_static: true, machine })
     }
-    (count > 0).then_some(true)
 }
 
 /// For people; exact far beyond any size a program has.
@@ -84,35 +94,37 @@ fn mebibytes(bytes: u64) -> f64 {
     f64::from(u32::try_from(bytes / 1024).unwrap_or(u32::MAX)) / 1024.0
 }
 
+/// A file for this machine with these program headers behind its own, each of eight bytes.
+#[cfg(test)]
+pub(crate) fn elf(machine: u8, types: &[u8]) -> Vec<u8> {
+    let mut file = b"\x7fELF\x02\x01".to_vec();
+    file.resize(0x40, 0);
+    (file[0x12], file[0x20], file[0x36]) = (machine, 0x40, 8);
+    file[0x38] = u8::try_from(types.len()).expect("a few headers");
+    types.iter().for_each(|kind| file.extend([*kind, 0, 0, 0, 9, 9, 9, 9]));
+    file
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A file with these program headers behind its own, each of eight bytes.
-    fn elf(types: &[u8]) -> Vec<u8> {
-        let mut file = b"\x7fELF\x02\x01".to_vec();
-        file.resize(0x40, 0);
-        (file[0x20], file[0x36], file[0x38]) = (0x40, 8, u8::try_from(types.len()).unwrap());
-        types.iter().for_each(|kind| file.extend([*kind, 0, 0, 0, 9, 9, 9, 9]));
-        file
-    }
-
     #[test]
     fn a_program_that_names_a_loader_is_not_static() {
-        assert_eq!(is_static(&elf(&[6, 1, 1])), Some(true));
-        assert_eq!(is_static(&elf(&[6, 3, 1])), Some(false));
+        assert_eq!(Header::of(&elf(62, &[6, 1, 1])), Some(Header { is_static: true, machine: 62 }));
+        assert_eq!(Header::of(&elf(183, &[6, 3, 1])), Some(Header { is_static: false, machine: 183 }));
     }
 
     #[test]
     fn what_is_no_program_is_neither() {
-        assert_eq!([&b""[..], b"#!/bin/sh\n", b"\x7fELF\x01\x01"].map(is_static), [None; 3]);
-        assert_eq!(is_static(&elf(&[6, 1])[..0x44]), None, "cut off");
-        assert_eq!(is_static(&elf(&[])), None);
+        assert_eq!([&b""[..], b"#!/bin/sh\n", b"\x7fELF\x01\x01"].map(Header::of), [None; 3]);
+        assert_eq!(Header::of(&elf(62, &[6, 1])[..0x44]), None, "cut off");
+        assert_eq!(Header::of(&elf(62, &[])), None);
     }
 
     #[test]
     fn this_test_is_a_program() {
         let this = std::env::current_exe().and_then(fs::read).unwrap();
-        assert!(is_static(&this).is_some());
+        assert!(Header::of(&this).is_some());
     }
 }

@@ -9,6 +9,7 @@ mod check;
 mod dashboards;
 mod demo;
 mod dist;
+mod image;
 mod node;
 mod paths;
 mod protoc;
@@ -65,6 +66,8 @@ enum Command {
     Bench(bench::Bench),
     /// The binaries as shipped: static, each shown to run alone, and their sizes
     Dist,
+    /// The container images, without Docker: folders and archives in the OCI layout
+    Image(image::Args),
 }
 
 fn main() -> ExitCode {
@@ -93,5 +96,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Scenario(args) => scenario::run(&repo, &args),
         Command::Bench(bench) => bench::run(&repo, &bench),
         Command::Dist => dist::run(&repo),
+        Command::Image(args) => image::run(&repo, &args),
     }
 }
