@@ -4,8 +4,9 @@
 # of the machine, and with its first process all of it is gone: pods, mounts, bridges and rules.
 #
 # usage: e2e/cluster.sh FOLDER        as root; runs until it is killed
-#   FOLDER  an empty folder; holds all files and logs, and `ready` as soon as the node is; then admin.conf (a kubeconfig), certs.d
-#           (containerd's registries), run, var-lib, var-log (what the node has in /run, /var/lib and /var/log)
+#   FOLDER  an empty folder; holds all files and logs, `pid` (the first process), `cgroups`, and `ready` as soon as the node is; then admin.conf
+#           (a kubeconfig), audit.log (what accounts asked of the API server), certs.d (containerd's registries), run, var-lib, var-log (what the
+#           node has in /run, /var/lib and /var/log)
 #   tools   from $PULLTRACE_TOOLS, as e2e/tools.sh leaves them
 #   enter   nsenter --net --mount --target "$(cat FOLDER/pid)" kubectl --kubeconfig FOLDER/admin.conf ...
 # addresses: node 10.88.0.1 (API server :6443), DNS 10.96.0.10, pods 10.244.0.0/24, Services 10.96.0.0/16. The image of every pod's sandbox is
@@ -50,6 +51,7 @@ Y
 # What the node writes goes to our folder, also what has its place in the system's.
 mounts() {
   local folder
+  read -r folder _ </proc/self/stat; echo "$folder" >pid # seen from outside, as long as /proc is the outside's
   mount --make-rshared /
   mount -t proc proc /proc
   mkdir -p log pki certs.d cni
@@ -86,6 +88,11 @@ admin,admin,1,system:masters
 node,system:node:$NODE,2,system:nodes
 proxy,system:kube-proxy,3
 Y
+  cat >pki/audit.yaml <<Y
+apiVersion: audit.k8s.io/v1
+kind: Policy
+rules: [{level: Metadata, omitStages: [RequestReceived], userGroups: ["system:serviceaccounts"]}]
+Y
   kubeconfig admin admin; kubeconfig node node; kubeconfig proxy proxy
   part etcd etcd --data-dir "$FOLDER/etcd" --unsafe-no-fsync --log-level warn --listen-client-urls $ETCD --advertise-client-urls $ETCD
   # It makes its own certificate, and the authority of that, in pki/.
@@ -93,7 +100,7 @@ Y
     --token-auth-file "$FOLDER/pki/tokens" --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction --allow-privileged \
     --kubelet-preferred-address-types InternalIP --service-cluster-ip-range 10.96.0.0/16 \
     --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$FOLDER/pki/sa.key" \
-    --service-account-signing-key-file "$FOLDER/pki/sa.key"
+    --service-account-signing-key-file "$FOLDER/pki/sa.key" --audit-policy-file "$FOLDER/pki/audit.yaml" --audit-log-path "$FOLDER/audit.log"
   until_ok 90 kubectl --kubeconfig admin.conf get --raw /readyz
   part kube-controller-manager kube-controller-manager --kubeconfig "$FOLDER/admin.conf" --bind-address 127.0.0.1 --leader-elect=false \
     --cert-dir "$FOLDER/pki" --root-ca-file "$FOLDER/pki/apiserver.crt" --service-account-private-key-file "$FOLDER/pki/sa.key" \
@@ -133,7 +140,7 @@ authorization: {mode: AlwaysAllow}
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 volumePluginDir: /var/lib/kubelet/plugins
 cgroupDriver: cgroupfs
-cgroupRoot: /${CGROUP:-}
+cgroupRoot: /$CGROUP
 failCgroupV1: false
 failSwapOn: false
 enforceNodeAllocatable: []
@@ -168,10 +175,28 @@ Y
   part coredns coredns -conf Corefile
 }
 
+# A place of its own among the machine's control groups, in every hierarchy, so that pods of others are not taken for orphans.
+control_groups() {
+  local group groups=(/sys/fs/cgroup)
+  CGROUP=pulltrace-cluster-$(<pid)
+  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    for group in $(</sys/fs/cgroup/cgroup.controllers); do echo "+$group" >/sys/fs/cgroup/cgroup.subtree_control || true; done 2>/dev/null
+  else
+    groups=(/sys/fs/cgroup/*/)
+  fi
+  for group in "${groups[@]}"; do
+    mkdir -p "${group%/}/$CGROUP" && echo "${group%/}/$CGROUP"
+  done >cgroups
+  for group in cpus mems; do # a fresh group of the older cpuset has none
+    [ ! -e "/sys/fs/cgroup/cpuset/cpuset.$group" ] || cat "/sys/fs/cgroup/cpuset/cpuset.$group" >"/sys/fs/cgroup/cpuset/$CGROUP/cpuset.$group"
+  done
+}
+
 kube() { kubectl --kubeconfig admin.conf "$@"; }
 answers() { (exec 3<>"/dev/tcp/$1/$2"); }
 
 mounts
+control_groups
 network
 control_plane
 runtime

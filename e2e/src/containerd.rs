@@ -91,13 +91,7 @@ impl Containerd {
     /// # Panics
     /// When the temporary folder is not writable.
     pub fn map(&self, registry: &str, port: u16) {
-        let folder = self.folder.path().join("certs.d").join(registry);
-        let text = format!(
-            "server = \"http://127.0.0.1:{port}\"\n[host.\"http://127.0.0.1:{port}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"
-        );
-        fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(folder.join("hosts.toml"), text))
-            .expect("the temporary folder is writable");
+        map(&self.folder.path().join("certs.d"), registry, port);
     }
 
     /// Begins a pull through CRI.
@@ -309,6 +303,17 @@ impl Drop for Containerd {
             unmount(&point, UnmountFlags::DETACH).ok();
         }
     }
+}
+
+/// Makes images named `registry/...` come from 127.0.0.1:`port`, for a containerd that looks for its registries in this folder.
+pub(crate) fn map(registries: &Path, registry: &str, port: u16) {
+    let folder = registries.join(registry);
+    let text = format!(
+        "server = \"http://127.0.0.1:{port}\"\n[host.\"http://127.0.0.1:{port}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"
+    );
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(folder.join("hosts.toml"), text))
+        .expect("the temporary folder is writable");
 }
 
 /// Mount points in a folder, the deepest first.

@@ -76,6 +76,17 @@ pub fn layers(seed: u64, mebibytes: &[usize]) -> Vec<LayerPlan> {
     (0..).zip(mebibytes).map(|(i, m)| LayerPlan { bytes: m * MIB, seed: seed * 1000 + i, files: 1 }).collect()
 }
 
+/// A static program that comes along, in a layer above the planned ones; what containers of the image run.
+#[derive(Debug, Clone, Copy)]
+pub struct Program<'a> {
+    /// Its path, without the first slash.
+    pub path: &'a str,
+    /// The file.
+    pub bytes: &'a [u8],
+    /// Its arguments, from its own name on.
+    pub command: &'a [&'a str],
+}
+
 /// Builds and pushes `repository:tag`.
 ///
 /// # Panics
@@ -85,18 +96,36 @@ pub fn push(registry: &Registry, name: &str, plans: &[LayerPlan], form: Form) ->
     push_for(registry, name, plans, form, architecture())
 }
 
+/// Builds and pushes `repository:tag`, as an index, with something to run.
+///
+/// # Panics
+/// When the registry refuses something.
+pub fn push_program(registry: &Registry, name: &str, plans: &[LayerPlan], program: Program<'_>) -> Image {
+    push_all(registry, name, plans, Form::OciIndex, architecture(), Some(program))
+}
+
 /// Builds and pushes `repository:tag` for machines of this architecture, in Go's words (`amd64`, `arm64`).
 ///
 /// # Panics
 /// When the registry refuses something.
 #[must_use]
 pub fn push_for(registry: &Registry, name: &str, plans: &[LayerPlan], form: Form, architecture: &str) -> Image {
-    let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
-    let push = Push { base: format!("http://127.0.0.1:{}/v2/{repository}", registry.port()), agent: agent() };
+    push_all(registry, name, plans, form, architecture, None)
+}
+
+fn push_all(
+    registry: &Registry,
+    name: &str,
+    plans: &[LayerPlan],
+    form: Form,
+    architecture: &str,
+    program: Option<Program<'_>>,
+) -> Image {
+    let (push, tag) = Push::to(registry, name);
     let kinds = Kinds::of(form);
     let (mut layers, mut diff_ids, mut descriptors) = (Vec::<Layer>::new(), Vec::new(), Vec::new());
-    for plan in plans {
-        let tar = tar(*plan);
+    let tars = plans.iter().map(|plan| tar(*plan)).chain(program.map(|program| tar_of(&[(program.path, program.bytes)])));
+    for tar in tars {
         let diff_id = sha256(&tar);
         let packed = gzip(&tar);
         let (digest, size) = (sha256(&packed), packed.len() as u64);
@@ -109,7 +138,7 @@ pub fn push_for(registry: &Registry, name: &str, plans: &[LayerPlan], form: Form
     }
     let platform = json!({"architecture": architecture, "os": "linux"});
     let mut config = platform.clone();
-    config["config"] = json!({});
+    config["config"] = program.map_or_else(|| json!({}), |program| json!({ "Entrypoint": program.command }));
     config["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
     let config = config.to_string().into_bytes();
     push.blob(&config, &sha256(&config));
@@ -161,13 +190,20 @@ impl Kinds {
 }
 
 /// One repository to push to.
-struct Push {
+pub(crate) struct Push {
     base: String,
     agent: ureq::Agent,
 }
 
 impl Push {
-    fn blob(&self, data: &[u8], digest: &str) {
+    /// The repository of this name, and the name's tag.
+    pub(crate) fn to<'a>(registry: &Registry, name: &'a str) -> (Self, &'a str) {
+        let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        (Self { base: format!("http://127.0.0.1:{}/v2/{repository}", registry.port()), agent }, tag)
+    }
+
+    pub(crate) fn blob(&self, data: &[u8], digest: &str) {
         if self.agent.head(format!("{}/blobs/{digest}", self.base)).call().is_ok_and(|a| a.status() == 200) {
             return;
         }
@@ -180,22 +216,22 @@ impl Push {
 
     /// Pushes a manifest or an index under its tag or digest and returns its descriptor.
     fn document(&self, document: &Value, tag: Option<&str>) -> Value {
-        let (data, kind) = (document.to_string(), &document["mediaType"]);
-        let digest = sha256(data.as_bytes());
+        self.bytes(document.to_string().as_bytes(), &document["mediaType"], tag)
+    }
+
+    /// As [`Self::document`], byte for byte.
+    pub(crate) fn bytes(&self, data: &[u8], kind: &Value, tag: Option<&str>) -> Value {
+        let digest = sha256(data);
         let url = format!("{}/manifests/{}", self.base, tag.unwrap_or(&digest));
         let put = self
             .agent
             .put(url)
             .content_type(kind.as_str().unwrap_or_default())
-            .send(&data)
+            .send(data)
             .expect("the registry takes a manifest");
         assert_eq!(put.status(), 201, "pushing a manifest");
         json!({"mediaType": kind, "digest": digest, "size": data.len()})
     }
-}
-
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).build().into()
 }
 
 fn digest_of(descriptor: &Value) -> String {
@@ -219,7 +255,7 @@ fn tar(plan: LayerPlan) -> Vec<u8> {
     let mut out = Vec::with_capacity(plan.bytes + plan.files * 1024 + 1024);
     for i in 0..plan.files {
         let size = plan.bytes * (i + 1) / plan.files - plan.bytes * i / plan.files;
-        out.extend(tar_header(&format!("data/{folder:016x}/{i}"), size));
+        out.extend(tar_header(&format!("data/{folder:016x}/{i}"), "0000644", size));
         let end = out.len() + size;
         while out.len() < end {
             out.extend(noise.next().to_le_bytes());
@@ -231,11 +267,23 @@ fn tar(plan: LayerPlan) -> Vec<u8> {
     out
 }
 
-fn tar_header(name: &str, size: usize) -> [u8; 512] {
+/// The same, of files that everyone may run.
+fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, bytes) in files {
+        out.extend(tar_header(name, "0000755", bytes.len()));
+        out.extend(*bytes);
+        out.resize(out.len().next_multiple_of(512), 0);
+    }
+    out.resize(out.len() + 1024, 0);
+    out
+}
+
+fn tar_header(name: &str, mode: &str, size: usize) -> [u8; 512] {
     let mut header = [0; 512];
     let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
     put(0, name);
-    put(100, "0000644\0");
+    put(100, mode);
     put(108, "0000000\0");
     put(116, "0000000\0");
     put(124, &format!("{size:011o}\0"));

@@ -1,8 +1,7 @@
 //! A real Kubernetes API server with its etcd, and nobody else: no kubelet and no controllers, so that a test itself says what they would. Spoken
-//! to through `kubectl`, which knows how.
+//! to through `kubectl`, which knows how. A whole cluster, with a node, is `cluster`.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::http::free_port;
+use crate::kubectl::Kubectl;
 use crate::process::Process;
 use crate::tools::Tools;
 
@@ -26,6 +26,7 @@ pub struct Kubernetes {
     etcd_port: u16,
     server: Option<Process>,
     _etcd: Process,
+    kubectl: Kubectl,
     folder: TempDir,
 }
 
@@ -57,7 +58,8 @@ impl Kubernetes {
         let key = folder.path().join("key");
         let made = Command::new("openssl").args(["genrsa", "-out"]).arg(&key).arg("2048").stderr(Stdio::null()).status();
         assert!(made.is_ok_and(|status| status.success()), "openssl makes a key");
-        let mut kubernetes = Self { tools: tools.clone(), port, etcd_port, server: None, _etcd: etcd, folder };
+        let kubectl = Kubectl::new(tools.program("kubectl"), folder.path().join("admin.conf"));
+        let mut kubernetes = Self { tools: tools.clone(), port, etcd_port, server: None, _etcd: etcd, kubectl, folder };
         kubernetes.restart();
         kubernetes
     }
@@ -87,7 +89,7 @@ impl Kubernetes {
         ];
         let program = self.tools.program("kube-apiserver");
         let mut server = Process::spawn("kube-apiserver", self.folder.path(), &program, args.as_flattened(), &[]);
-        server.ready(START, || self.try_kubectl(&["get", "--raw", "/readyz"], None).is_ok());
+        server.ready(START, || self.kubectl.attempt(&["get", "--raw", "/readyz"], "").is_ok());
         self.server = Some(server);
     }
 
@@ -116,7 +118,7 @@ impl Kubernetes {
     /// When it fails; the message says why.
     #[track_caller]
     pub fn kubectl(&self, args: &[&str], object: Option<&Value>) -> String {
-        self.try_kubectl(args, object.map(Value::to_string)).unwrap_or_else(|error| panic!("kubectl {args:?}: {error}"))
+        self.kubectl.run(args, &object.map(Value::to_string).unwrap_or_default())
     }
 
     /// The same, for what may fail.
@@ -124,18 +126,7 @@ impl Kubernetes {
     /// # Errors
     /// What it says then.
     pub fn try_kubectl(&self, args: &[&str], input: Option<String>) -> Result<String, String> {
-        let file = self.folder.path().join("input");
-        fs::write(&file, input.unwrap_or_default()).map_err(|error| error.to_string())?;
-        let out = Command::new(self.tools.program("kubectl"))
-            .arg("--kubeconfig")
-            .arg(self.admin())
-            .args(args)
-            .env("HOME", Path::new("/nonexistent"))
-            .stdin(fs::File::open(&file).map_err(|error| error.to_string())?)
-            .output()
-            .map_err(|error| error.to_string())?;
-        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        if out.status.success() { Ok(said(&out.stdout)) } else { Err(said(&out.stderr)) }
+        self.kubectl.attempt(args, &input.unwrap_or_default())
     }
 }
 

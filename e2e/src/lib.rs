@@ -14,6 +14,7 @@
 //! The live tests are in `tests/`, one file per promise; `tests/kit.rs` tests the kit itself. `tools.sh` installs the tools.
 
 pub mod clock;
+pub mod cluster;
 pub mod containerd;
 pub mod cri;
 pub mod follow;
@@ -22,7 +23,9 @@ pub mod helm;
 pub mod host;
 mod http;
 pub mod image;
+pub mod kubectl;
 pub mod kubernetes;
+pub mod layout;
 pub mod link;
 pub mod otlp_relay;
 pub mod otlp_sink;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::helm;
+use crate::layout;
 use crate::prometheus::Release;
 use crate::stack::Tempo;
 
@@ -57,8 +58,12 @@ pub enum Need {
     Otelcol,
     /// The load generator of the OpenTelemetry project, `telemetrygen`.
     Telemetrygen,
-    /// `kube-apiserver`, `etcd` and `kubectl`. `tools.sh` does not bring them, they are built for too long; whoever has them puts them there.
+    /// `kube-apiserver`, `etcd` and `kubectl`.
     Kubernetes,
+    /// All that `cluster.sh` starts.
+    Cluster,
+    /// The images of Pulltrace, made by `cargo xtask image`.
+    Images,
     /// A Prometheus of this major version.
     Prometheus(Release),
     /// `promtool`.
@@ -80,6 +85,20 @@ pub enum Need {
     /// The built `simulated-containerd` beside the test.
     Simulated,
 }
+
+/// The programs of a cluster, beside containerd's.
+const CLUSTER: [&str; 10] = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+    "kubectl",
+    "coredns",
+    "runc",
+    "busybox",
+];
 
 /// The folders the tools are in. Only to be had through [`Tools::find`].
 #[derive(Debug, Clone)]
@@ -108,6 +127,12 @@ impl Tools {
     #[must_use]
     pub fn containerd(&self, version: Version, program: &str) -> PathBuf {
         self.folder.join(format!("containerd-{version}/bin")).join(program)
+    }
+
+    /// The folder of all of them.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// A Prometheus.
@@ -153,6 +178,14 @@ impl Tools {
             Need::Kubernetes => {
                 ["kube-apiserver", "etcd", "kubectl"].into_iter().find_map(|name| lacks(self.program(name), name))
             }
+            Need::Cluster => CLUSTER
+                .into_iter()
+                .find_map(|name| lacks(self.program(name), name))
+                .or_else(|| lacks(self.folder.join("cni/bridge"), "CNI plugins"))
+                .or_else(|| self.missing(Need::Containerd(Version::V2_1))),
+            Need::Images => ["pulltrace-agent", "pulltrace-collector"]
+                .into_iter()
+                .find_map(|name| lacks(layout::own(name).join("index.json"), &format!("image of {name}"))),
             Need::Simulated => lacks(built("simulated-containerd"), "simulated-containerd"),
             Need::CommandLine => lacks(built("pulltrace"), "pulltrace"),
             Need::Pulltrace => ["pulltrace-agent", "pulltrace-collector"].into_iter().find_map(|name| lacks(built(name), name)),

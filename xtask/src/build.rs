@@ -93,17 +93,16 @@ fn shipped(repo: &Repo) -> anyhow::Result<PathBuf> {
     Ok(shipped)
 }
 
-/// Builds static programs of the release's code without its build time, for images to try, and returns the folder they are in.
+/// Builds static programs of everyday code, for images to try, and returns the folder they are in.
 ///
 /// # Errors
 /// As [`binaries`].
-pub(crate) fn quick_static(repo: &Repo) -> anyhow::Result<PathBuf> {
+pub(crate) fn trial(repo: &Repo) -> anyhow::Result<PathBuf> {
     protoc::install(repo)?;
-    let (profile, folder) = Profile::Quick.names();
-    // Together, and all for glibc: so everything is built once.
-    let target = host()?;
+    // Together, and all for glibc: so everything is built once. The folder is named like the profile.
+    let (profile, target) = ("trial", host()?);
     shell::run(&mut static_build(repo, &SHIPPED.map(|(package, _)| package), profile, &target))?;
-    Ok(repo.target.join(target).join(folder))
+    Ok(repo.target.join(target).join(profile))
 }
 
 /// What a shipped program is built for. The agent is smallest with musl, if its part of Rust is installed (`rustup target add`); what takes

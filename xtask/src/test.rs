@@ -46,7 +46,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
         // The binaries once more, because a test build may have put others in their place.
         step("live tests", || {
             build::binaries(repo, Profile::Dev)?;
-            image::quick(repo)?;
+            image::trial(repo)?;
             let all = ["test", "--package", "e2e", "--no-fail-fast", "--", "--test-threads=2"];
             tally.follow(repo.cargo(&all), |line| say(line))
         })

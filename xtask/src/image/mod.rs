@@ -65,9 +65,9 @@ const ARCHITECTURES: [(&str, usize); 2] = [("amd64", 62), ("arm64", 183)];
 /// What to make images of.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Release code without its build time, for trying the images
+    /// Everyday code: built in a moment, larger and slower, for trying the images
     #[arg(long, conflicts_with = "programs")]
-    quick: bool,
+    trial: bool,
     /// Programs that were built elsewhere, in DIR/amd64 and DIR/arm64, or in one of these; without, they are built for this machine
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
@@ -93,18 +93,18 @@ struct Origin {
 pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
     let programs = match &args.programs {
         Some(folder) => folder.clone(),
-        None => staged(repo, args.quick)?,
+        None => staged(repo, args.trial)?,
     };
     let folder = args.output.clone().unwrap_or_else(|| folder_of(repo));
     let origin = Origin::of(repo, &args.tag)?;
-    step("images", || all(&programs, &folder, &origin, !args.quick))
+    step("images", || all(&programs, &folder, &origin, !args.trial))
 }
 
 /// The images of everyday code, for the live tests.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn quick(repo: &Repo) -> anyhow::Result<PathBuf> {
+pub(crate) fn trial(repo: &Repo) -> anyhow::Result<PathBuf> {
     let programs = staged(repo, true)?;
     let origin = Origin::of(repo, env!("CARGO_PKG_VERSION"))?;
     let folder = folder_of(repo);
@@ -124,8 +124,8 @@ fn folder_of(repo: &Repo) -> PathBuf {
 }
 
 /// Builds the programs for this machine and puts them where `--programs` and the `Containerfile` expect them.
-fn staged(repo: &Repo, quick: bool) -> anyhow::Result<PathBuf> {
-    let build = || if quick { build::quick_static(repo) } else { build::binaries(repo, Profile::Release) };
+fn staged(repo: &Repo, trial: bool) -> anyhow::Result<PathBuf> {
+    let build = || if trial { build::trial(repo) } else { build::binaries(repo, Profile::Release) };
     let built = step("static programs", build)?;
     let folder = repo.target.join("programs");
     let place = folder.join(architecture()?);
