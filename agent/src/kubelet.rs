@@ -23,8 +23,8 @@ pub(crate) const USUAL: &str = "/var/lib/kubelet";
 const FOLDER: &str = "image_manager/pulling";
 /// How the names of the files begin; those that are being written have others.
 const PREFIX: &str = "sha256-";
-/// The API group of the files, whichever its version.
-const GROUP: &str = "imagemanager.kubelet.config.k8s.io/";
+/// The API group of the files, whichever its version, as kubelets write it.
+const GROUP: &str = "kubelet.config.k8s.io/";
 /// Most files that are read: a kubelet has one for each image that its pods wait for.
 const MAX_FILES: usize = 256;
 /// Largest file that is read, bytes: an image's name and some words.
@@ -208,6 +208,9 @@ mod tests {
         for version in ["v1alpha1", "v1beta1", "v1"] {
             assert!(read("ImagePullIntent", &format!("{GROUP}{version}")).is_some());
         }
+        // As Kubernetes 1.36 writes it.
+        let real = r#"{"kind":"ImagePullIntent","apiVersion":"kubelet.config.k8s.io/v1beta1","image":"slow.test/team/shop:v1"}"#;
+        assert_eq!(parse(real.as_bytes()).map(|image| image.to_string()).as_deref(), Some("slow.test/team/shop:v1"));
         assert_eq!(read("ImagePulledRecord", &format!("{GROUP}v1alpha1")), None);
         assert_eq!(read("ImagePullIntent", "other/v1"), None);
     }

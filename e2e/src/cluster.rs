@@ -177,7 +177,9 @@ impl Drop for Cluster {
         if !std::thread::panicking() {
             return;
         }
-        for args in [&["get", "pods", "-A", "-o", "wide"][..], &["get", "events", "-A"], &["describe", "pods", "-A"]] {
+        let logs =
+            ["logs", "--all-containers", "--prefix", "--tail=60", "-n", "pulltrace", "-l", "app.kubernetes.io/name=pulltrace"];
+        for args in [&["get", "pods", "-A", "-o", "wide"][..], &["get", "events", "-A"], &logs] {
             let said = self.kubectl.attempt(args, "").unwrap_or_else(|error| error);
             // Nobody is left to tell if this fails.
             drop(writeln!(io::stderr(), "{args:?}:\n{said}"));

@@ -14,7 +14,7 @@ use std::time::Duration;
 use e2e::clock;
 use e2e::cluster::{self, Cluster, FAST};
 use e2e::tools::{Need, Tools};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use quick_start::QuickStart;
 
@@ -96,9 +96,13 @@ fn ports_are_reachable(release: &Release<'_>) {
     let refused =
         e2e::grpc::export(&release.url(4317, ""), "/opentelemetry.proto.collector.logs.v1.LogsService/Export", Vec::new());
     assert!(refused.as_ref().is_err_and(|error| error.to_string().starts_with("Unauthenticated")), "{refused:?}");
-    let nodes = || release.get("/api/v1/nodes").filter(|nodes| nodes["nodes"][0]["nodeName"] == "node-1");
-    let nodes = clock::until("the agent's node", SOON, nodes);
-    assert_eq!(nodes["nodes"].as_array().map(Vec::len), Some(1), "{nodes}");
+    let node = || release.get("/api/v1/nodes").map(|nodes| nodes["nodes"].clone()).filter(|nodes| nodes[0]["connected"] == true);
+    let nodes = clock::until("the agent's node", SOON, node);
+    let (name, runtime, reachable) = (&nodes[0]["name"], &nodes[0]["runtime"], &nodes[0]["reachable"]);
+    assert_eq!(
+        (nodes.as_array().map(Vec::len), name, runtime, reachable),
+        (Some(1), &json!("node-1"), &json!("containerd"), &json!(true))
+    );
 }
 
 fn the_page_is_forwarded(release: &Release<'_>, told: &QuickStart) {
