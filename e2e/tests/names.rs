@@ -20,8 +20,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// Writes an intent as the kubelet does: under another name, then renamed.
 fn intend(kubelet: &Path, image: &str) {
     let folder = kubelet.join("image_manager/pulling");
-    let text =
-        format!(r#"{{"kind":"ImagePullIntent","apiVersion":"kubelet.config.k8s.io/v1beta1","image":"{image}"}}"#);
+    let text = format!(r#"{{"kind":"ImagePullIntent","apiVersion":"kubelet.config.k8s.io/v1beta1","image":"{image}"}}"#);
     let file = folder.join(format!("sha256-{}", sha256(image.as_bytes()).trim_start_matches("sha256:")));
     fs::create_dir_all(&folder)
         .and_then(|()| fs::write(folder.join("temporary"), text))

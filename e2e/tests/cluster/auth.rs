@@ -8,7 +8,7 @@ use super::{NAMESPACE, Release, SOON};
 /// Reports as an agent of this node would, over HTTP; the answer's status.
 pub(crate) fn report(release: &Release<'_>, node: &str, token: Option<&str>) -> u16 {
     let attribute = json!({ "key": "k8s.node.name", "value": { "stringValue": node } });
-    let body = json!({ "resourceLogs": [{ "resource": { "attributes": [attribute] }, "scopeLogs": [{ "logRecords": [{ "body": {} }] }] }] });
+    let body = json!({ "resourceLogs": [{ "resource": { "attributes": [attribute] }, "scopeLogs": [{ "scope": { "name": "pulltrace" }, "logRecords": [{ "body": {} }] }] }] });
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let post = agent.post(release.url(4318, "/v1/logs")).content_type("application/json");
     let post = token.iter().fold(post, |post, token| post.header("authorization", format!("Bearer {token}")));
