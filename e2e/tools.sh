@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Installs what the live tests run against: several containerds, a registry, a stock OpenTelemetry Collector and its load generator,
-# Prometheus, and what renders and checks the chart: Helm 3 and 4, kubeconform, and the schemas of Kubernetes and of three operators.
+# Prometheus, what renders and checks the chart (Helm 3 and 4, kubeconform, and the schemas of Kubernetes and of three operators), and a
+# Kubernetes of one node.
 #
 # usage: e2e/tools.sh          on Debian 12, as root; what is there already in the pinned version is left alone
 #   folder   $PULLTRACE_TOOLS, default $HOME/.cache/pulltrace-tools; nothing outside it is changed, except that apt-get installs
 #            the library runc needs when it is missing
 #   layout   containerd-VERSION/bin/{containerd,ctr,...} for 1.6, 1.7, 2.1, 2.4;
 #            bin/{runc,docker-registry,otelcol,telemetrygen,prometheus,promtool,helm3,helm4,kubeconform}, prometheus-3/bin/{prometheus,promtool},
-#            schemas/{kubernetes.json,*.yaml}
+#            schemas/{kubernetes.json,*.yaml}; for cluster.sh bin/{etcd,kube-apiserver,kubelet,...,kubectl,coredns,busybox}, cni/
 #   sources  Debian packages of several suites, unpacked and never installed; Go modules for the rest, where Go is
 # Ends with 1 if the registry or every containerd is missing (nothing live can be tested then), else with 0. Whatever could not be
 # had is named on the last lines; the tests that need it skip themselves by name.
@@ -16,7 +17,8 @@ set -euo pipefail
 TOOLS=${PULLTRACE_TOOLS:-$HOME/.cache/pulltrace-tools}
 [[ $TOOLS == /* ]] || TOOLS=$PWD/$TOOLS
 OTELCOL=0.161.0
-HELM3=3.22.0 HELM4=4.3.1 KUBECONFORM=0.8.0 KUBERNETES=1.36.3
+HELM3=3.22.0 HELM4=4.3.1 KUBECONFORM=0.8.0 KUBERNETES=1.36.3 COREDNS=1.15.0
+PATIENCE=20m # for the build of Kubernetes, which takes five minutes on two processors that have nothing else to do
 TELEMETRYGEN=github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen
 MISSING=()
 WORK=$(mktemp -d)
@@ -128,6 +130,25 @@ has_chart_tools() {
     $("$TOOLS/bin/kubeconform" -v 2>/dev/null) == "v$KUBECONFORM" ]]
 }
 
+build_coredns() { # FOLDER
+  GOBIN=$1 CGO_ENABLED=0 go install -trimpath -ldflags '-s -w' "github.com/coredns/coredns@v$COREDNS" &&
+    mkdir -p "$TOOLS/bin" && cp --remove-destination "$1/coredns" "$TOOLS/bin/"
+}
+
+build_kubernetes() { # FOLDER: with the modules of its own repository as they are published, because their folders are only there
+  local module flags='-s -w' version=v$KUBERNETES
+  cd "$1" && go mod init tools && go mod edit -require="k8s.io/kubernetes@$version" || return 1
+  while read -r module; do
+    go mod edit -replace="$module=$module@v0.${KUBERNETES#1.}" || return 1
+  done < <(sed -n 's#^\s*\(k8s.io/[a-z0-9-]*\) => \./staging.*#\1#p' \
+    "$(go mod download -json "k8s.io/kubernetes@$version" | sed -n 's/^\t"GoMod": "\(.*\)",$/\1/p')")
+  for module in component-base/version client-go/pkg/version; do
+    flags+=" -X k8s.io/$module.gitVersion=$version -X k8s.io/$module.gitMajor=1 -X k8s.io/$module.gitMinor=$(cut -d . -f 2 <<<$KUBERNETES)"
+  done
+  mkdir -p "$TOOLS/bin" && CGO_ENABLED=0 timeout "$PATIENCE" go build -mod=mod -trimpath -ldflags "$flags" -o "$TOOLS/bin/" \
+    k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kube-scheduler,kube-proxy,kubelet,kubectl}
+}
+
 fetch_schemas() { # FOLDER: the API server's OpenAPI document, and CustomResourceDefinitions, as the modules of these projects hold them
   local module file monitoring=example/prometheus-operator-crd/monitoring.coreos.com
   while read -r module file; do
@@ -170,6 +191,12 @@ has prometheus-3/bin/promtool "promtool, version 3." || from_debian prometheus-3
   with_go "telemetrygen-$OTELCOL" build_telemetrygen || missing "telemetrygen"
 has_chart_tools || with_go "helm-$HELM3-$HELM4-kubeconform-$KUBECONFORM" build_chart_tools || missing "helm 3, helm 4, kubeconform"
 [ -e "$TOOLS/schemas/kubernetes.json" ] || with_go schemas fetch_schemas || missing "schemas"
+# A Kubernetes of one node.
+[ -e "$TOOLS/bin/busybox" ] || from_debian bin busybox-static '1:1.35.0-4+deb12u1+b1' bookworm bin/busybox || missing "busybox"
+[ -e "$TOOLS/cni/bridge" ] || from_debian cni containernetworking-plugins '1.9.1+ds1-1' forky usr/lib/cni/{bridge,host-local,loopback} || missing "CNI plugins"
+has bin/etcd "etcd Version" || from_debian bin etcd-server '3.5.30-2' forky usr/bin/etcd || missing "etcd"
+[[ $("$TOOLS/bin/coredns" -version 2>/dev/null) == *"$COREDNS"* ]] || with_go "coredns-$COREDNS" build_coredns || missing "coredns"
+has bin/kubelet "v$KUBERNETES" || with_go "kubernetes-$KUBERNETES" build_kubernetes || missing "kubernetes"
 
 if [ ${#MISSING[@]} = 0 ]; then say "everything is in $TOOLS"; else printf 'tools: MISSING %s\n' "${MISSING[@]}" >&2; fi
 has bin/docker-registry docker-registry || exit 1

@@ -100,6 +100,9 @@ const CLUSTER: [&str; 10] = [
     "busybox",
 ];
 
+/// What a cluster takes from the machine.
+const SYSTEM: [&str; 6] = ["iptables", "ip", "openssl", "sysctl", "hostname", "unshare"];
+
 /// The folders the tools are in. Only to be had through [`Tools::find`].
 #[derive(Debug, Clone)]
 pub struct Tools {
@@ -182,7 +185,8 @@ impl Tools {
                 .into_iter()
                 .find_map(|name| lacks(self.program(name), name))
                 .or_else(|| lacks(self.folder.join("cni/bridge"), "CNI plugins"))
-                .or_else(|| self.missing(Need::Containerd(Version::V2_1))),
+                .or_else(|| self.missing(Need::Containerd(Version::V2_1)))
+                .or_else(|| SYSTEM.into_iter().find(|name| !is_on_path(name)).map(|name| format!("no {name}"))),
             Need::Images => ["pulltrace-agent", "pulltrace-collector"]
                 .into_iter()
                 .find_map(|name| lacks(layout::own(name).join("index.json"), &format!("image of {name}"))),
@@ -198,6 +202,12 @@ impl Tools {
         told.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains(&format!(" {version}.")))
             && self.containerd(version, "ctr").is_file()
     }
+}
+
+/// Whether the machine has a program, also where only root looks.
+fn is_on_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).any(|folder| folder.join(name).is_file())
 }
 
 /// A program of this workspace: in `$E2E_BINARIES` if that is set, else as built with these tests, whose executables are one folder

@@ -153,7 +153,9 @@ fn append(tar: &mut tar::Builder<Vec<u8>>, name: &Path, bytes: &[u8], mode: u32)
     let mut header = tar::Header::new_ustar();
     header.set_size(u64::try_from(bytes.len())?);
     header.set_mode(mode);
-    (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     Ok(tar.append_data(&mut header, name, bytes)?)
 }
 
