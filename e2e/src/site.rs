@@ -83,7 +83,12 @@ pub fn reference(image: &Image) -> String {
 /// containerd, the registry and the test itself, which says nothing about Pulltrace. The first failure is told past the test harness, so
 /// that one that does not come again is seen all the same: `cargo xtask test` names it.
 pub fn play(test: &str, version: Version, scenario: fn(&str, Version)) {
-    twice(|| scenario(test, version), |said| drop(writeln!(io::stderr(), "AGAIN {test}: {said}")));
+    play_once_more(test, || scenario(test, version));
+}
+
+/// As [`play`], of a scenario that is for no containerd in particular.
+pub fn play_once_more(test: &str, scenario: impl Fn()) {
+    twice(scenario, |said| drop(writeln!(io::stderr(), "AGAIN {test}: {said}")));
 }
 
 fn twice(scenario: impl Fn(), tell: impl FnOnce(&str)) {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use e2e::clock;
 use e2e::cluster::{self, Cluster, FAST};
+use e2e::site;
 use e2e::tools::{Need, Tools};
 use serde_json::{Value, json};
 
@@ -52,23 +53,25 @@ fn from_nothing_to_seeing_pulls_by_the_commands_of_the_readme() {
     let needs = [Need::Root, Need::Cluster, Need::Helm(3), Need::Helm(4), Need::Registry, Need::Images];
     let Some(tools) = Tools::find(test, &needs) else { return };
     let told = QuickStart::read();
-    cluster::within(&tools, |cluster| {
-        told.images().iter().for_each(|(own, name, tag)| cluster.push_own(own, name, tag));
-        for helm in [3, 4] {
-            let release = install(cluster, &told, helm);
-            ports_are_reachable(&release);
-            cluster.shell(helm, &told.command("helm test")).unwrap_or_else(|error| panic!("helm {helm}: helm test: {error}"));
-            if helm == 4 {
-                pulls::a_slow_pull_is_seen_with_pod_and_workload(&release);
-                pulls::refused_pulls_say_why_and_when_next(&release);
-                auth::only_an_agent_of_this_node_may_report(&release);
-                the_page_is_forwarded(&release, &told);
-                policies_are_taken(&release);
-            }
-            nothing_is_left_of_it(&release, &told, helm);
+    site::play_once_more(test, || cluster::within(&tools, |cluster| everything(cluster, &told)));
+}
+
+fn everything(cluster: &Cluster, told: &QuickStart) {
+    told.images().iter().for_each(|(own, name, tag)| cluster.push_own(own, name, tag));
+    for helm in [3, 4] {
+        let release = install(cluster, told, helm);
+        ports_are_reachable(&release);
+        cluster.shell(helm, &told.command("helm test")).unwrap_or_else(|error| panic!("helm {helm}: helm test: {error}"));
+        if helm == 4 {
+            pulls::a_slow_pull_is_seen_with_pod_and_workload(&release);
+            pulls::refused_pulls_say_why_and_when_next(&release);
+            auth::only_an_agent_of_this_node_may_report(&release);
+            the_page_is_forwarded(&release, told);
+            policies_are_taken(&release);
         }
-        the_role_is_what_is_called(cluster);
-    });
+        nothing_is_left_of_it(&release, told, helm);
+    }
+    the_role_is_what_is_called(cluster);
 }
 
 /// `helm install`, and all pods ready within a minute.

@@ -21,7 +21,7 @@ const RETRIED: Duration = Duration::from_secs(60);
 pub(crate) fn a_slow_pull_is_seen_with_pod_and_workload(release: &Release<'_>) {
     let (cluster, kubectl) = (release.cluster, &release.cluster.kubectl);
     cluster.link.set_rate(Some(RATE));
-    let image = cluster.push_shell("team/shop:v1", &layers(7, &[12, 3]), &["busybox", "sleep", "3600"]);
+    let image = cluster.push_shell("team/shop:v1", &layers(7, &[16, 3]), &["busybox", "sleep", "3600"]);
     let name = format!("{SLOW}/team/shop:v1");
     kubectl.run(&["create", "deployment", "shop", &format!("--image={name}")], "");
     let of_shop = |pull: &Value| pull["imageRef"].as_str().is_some_and(|image| image.starts_with(&format!("{SLOW}/team/shop")));
@@ -41,12 +41,26 @@ pub(crate) fn a_slow_pull_is_seen_with_pod_and_workload(release: &Release<'_>) {
     let moved = || find().filter(|pull| pull["totalBytes"] == to_fetch && pull["downloadedBytes"].as_u64() > Some(1_000_000));
     let running = clock::until("bytes that come", SOON, moved);
     assert_eq!(running["outcome"], Value::Null, "{running}");
+    what_waits_in_the_kubelet_says_for_whom(release, &name);
     let ready = clock::until("its end", SOON, || find().filter(|pull| pull["outcome"] == "ready"));
     let told = ["sizeBytes", "downloadedBytes", "cachedBytes"].map(|key| ready[key].as_u64());
     assert_eq!(told, [image.size(), to_fetch, image.size() - to_fetch].map(Some), "{ready}");
     assert_eq!(ready["id"], pull["id"]);
     kubectl.run(&["wait", "--for=condition=Available", "deployment/shop", "--timeout=60s"], "");
     kubectl.run(&["delete", "deployment", "shop", "--now", "--wait=false"], "");
+}
+
+/// The kubelet pulls one image after another; a pod that comes meanwhile waits for its turn.
+fn what_waits_in_the_kubelet_says_for_whom(release: &Release<'_>, behind: &str) {
+    let image = format!("{SLOW}/team/later:v1");
+    release.cluster.kubectl.run(&["run", "later", &format!("--image={image}")], "");
+    let queued = || {
+        let container = release.get("/api/v1/pods/default/later")?["containers"][0].clone();
+        (container["state"] == "queued").then_some(container)
+    };
+    let container = clock::until("the place in the queue", SOON, queued);
+    assert_eq!(container["queue"], json!({ "position": 2, "of": 2, "behind": behind }), "{container}");
+    release.cluster.kubectl.run(&["delete", "pod", "later", "--now", "--wait=false"], "");
 }
 
 /// Pods whose images the registry refuses: class, words and the time of the next try.
