@@ -8,7 +8,7 @@ use e2e::image::layers;
 use e2e::link::Fault;
 use serde_json::{Value, json};
 
-use super::{Release, SOON};
+use super::{NAMESPACE, Release, SOON};
 
 /// Bytes per second of each response.
 const RATE: u64 = 2_000_000;
@@ -17,11 +17,12 @@ const SEEN: f64 = 2.0;
 /// The kubelet tries again after 10 s, 20 s, ...
 const RETRIED: Duration = Duration::from_secs(60);
 
-/// A Deployment whose image comes slowly: its pull is there while it runs, with the names of who waits for it.
+/// A Deployment whose image comes slowly: its pull is there while it runs, with the names of who waits for it, and stays the same when the
+/// agent's pod is replaced meanwhile.
 pub(crate) fn a_slow_pull_is_seen_with_pod_and_workload(release: &Release<'_>) {
     let (cluster, kubectl) = (release.cluster, &release.cluster.kubectl);
     cluster.link.set_rate(Some(RATE));
-    let image = cluster.push_shell("team/shop:v1", &layers(7, &[16, 3]), &["busybox", "sleep", "3600"]);
+    let image = cluster.push_shell("team/shop:v1", &layers(7, &[24, 3]), &["busybox", "sleep", "3600"]);
     let name = format!("{SLOW}/team/shop:v1");
     kubectl.run(&["create", "deployment", "shop", &format!("--image={name}")], "");
     let of_shop = |pull: &Value| pull["imageRef"].as_str().is_some_and(|image| image.starts_with(&format!("{SLOW}/team/shop")));
@@ -42,10 +43,11 @@ pub(crate) fn a_slow_pull_is_seen_with_pod_and_workload(release: &Release<'_>) {
     let running = clock::until("bytes that come", SOON, moved);
     assert_eq!(running["outcome"], Value::Null, "{running}");
     what_waits_in_the_kubelet_says_for_whom(release, &name);
+    kubectl.run(&["-n", NAMESPACE, "delete", "pod", "-l", "app.kubernetes.io/component=agent", "--wait=false"], "");
     let ready = clock::until("its end", SOON, || find().filter(|pull| pull["outcome"] == "ready"));
     let told = ["sizeBytes", "downloadedBytes", "cachedBytes"].map(|key| ready[key].as_u64());
     assert_eq!(told, [image.size(), to_fetch, image.size() - to_fetch].map(Some), "{ready}");
-    assert_eq!(ready["id"], pull["id"]);
+    assert_eq!((&ready["id"], &ready["startedAt"]), (&pull["id"], &pull["startedAt"]), "{ready}");
     kubectl.run(&["wait", "--for=condition=Available", "deployment/shop", "--timeout=60s"], "");
     kubectl.run(&["delete", "deployment", "shop", "--now", "--wait=false"], "");
 }
