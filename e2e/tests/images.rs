@@ -56,14 +56,14 @@ fn files(containerd: &Containerd, image: &str) -> Vec<String> {
 
 /// Starts it, asks whether it lives, looks as whom it runs, and ends it.
 fn run(containerd: &Containerd, image: &str) -> Seen {
+    // One of a kind on this machine: runc keeps all containers in one folder.
+    let folder = containerd.socket().parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let id = folder.as_deref().expect("a temporary folder has a name");
     let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("loopback has a free port").port();
     let asked = if image.contains("agent") { "METRICS" } else { "HTTP" };
     let listening = ["METRICS", "HTTP", "OTLP_GRPC", "OTLP_HTTP"]
         .map(|what| format!("PULLTRACE_{what}_ADDR=127.0.0.1:{}", if what == asked { port } else { 0 }));
     let env = listening.iter().flat_map(|variable| ["--env", variable]);
-    // One of a kind on this machine: runc keeps all containers in one folder.
-    let folder = containerd.socket().parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-    let id = &*folder.expect("a temporary folder has a name");
     let args: Vec<&str> = ["run", "-d", "--read-only", "--net-host"].into_iter().chain(env).chain([image, id]).collect();
     containerd.ctr(&args);
     let url = format!("http://127.0.0.1:{port}/healthz");
@@ -74,8 +74,7 @@ fn run(containerd: &Containerd, image: &str) -> Seen {
         alive = ureq::get(&url).call().is_ok();
     }
     let tasks = containerd.ctr(&["tasks", "ls"]);
-    let pid =
-        tasks.lines().find_map(|line| line.strip_prefix("c ")).and_then(|line| line.split_whitespace().next()).unwrap_or("0");
+    let pid = tasks.lines().find_map(|line| line.strip_prefix(id)).and_then(|line| line.split_whitespace().next()).unwrap_or("0");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let users = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
     let users = users.split_whitespace().filter_map(|user| user.parse().ok()).collect();

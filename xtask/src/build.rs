@@ -70,39 +70,36 @@ pub(crate) fn binaries(repo: &Repo, profile: Profile) -> anyhow::Result<PathBuf>
     protoc::install(repo)?;
     let (name, folder) = profile.names();
     if profile == Profile::Release {
-        return shipped(repo);
+        // The collector has a profile of its own.
+        return place(repo, "shipped", |package| if package == "collector" { "server" } else { "release" });
     }
     let mut cargo = repo.cargo(&["build", "--profile", name, "--bins", "--features", "agent/simulated"]);
     shell::run(cargo.args(SHIPPED.iter().flat_map(|(package, _)| ["--package", package])))?;
     Ok(repo.target.join(folder))
 }
 
-/// Builds the programs as they are shipped and returns the folder they are in.
-fn shipped(repo: &Repo) -> anyhow::Result<PathBuf> {
-    let shipped = repo.target.join("shipped");
-    fs::create_dir_all(&shipped).with_context(|| format!("cannot create {}", shipped.display()))?;
+/// Builds static programs, each in its own profile, and puts them into one folder.
+fn place(repo: &Repo, folder: &str, profile_of: impl Fn(&str) -> &'static str) -> anyhow::Result<PathBuf> {
+    let place = repo.target.join(folder);
+    fs::create_dir_all(&place).with_context(|| format!("cannot create {}", place.display()))?;
     // One package at a time: built together, each would carry the features that only the others need.
     for (package, program) in SHIPPED {
-        let target = target_of(package)?;
-        // The collector has a profile of its own; both profiles' folders have their names.
-        let profile = if package == "collector" { "server" } else { "release" };
-        shell::run(&mut static_build(repo, &[package], profile, &target))?;
+        let (target, profile) = (target_of(package)?, profile_of(package));
+        shell::run(&mut static_build(repo, package, profile, &target))?;
+        // The folders of these profiles have the profiles' names.
         let built = repo.target.join(&target).join(profile).join(program);
-        fs::copy(&built, shipped.join(program)).with_context(|| format!("cannot copy {}", built.display()))?;
+        fs::copy(&built, place.join(program)).with_context(|| format!("cannot copy {}", built.display()))?;
     }
-    Ok(shipped)
+    Ok(place)
 }
 
-/// Builds static programs of everyday code, for images to try, and returns the folder they are in.
+/// Builds the programs of everyday code for what they are shipped for, for images to try, and returns the folder they are in.
 ///
 /// # Errors
 /// As [`binaries`].
 pub(crate) fn trial(repo: &Repo) -> anyhow::Result<PathBuf> {
     protoc::install(repo)?;
-    // Together, and all for glibc: so everything is built once. The folder is named like the profile.
-    let (profile, target) = ("trial", host()?);
-    shell::run(&mut static_build(repo, &SHIPPED.map(|(package, _)| package), profile, &target))?;
-    Ok(repo.target.join(target).join(profile))
+    place(repo, "trial", |_| "trial")
 }
 
 /// What a shipped program is built for. The agent is smallest with musl, if its part of Rust is installed (`rustup target add`); what takes
@@ -128,10 +125,9 @@ fn host() -> anyhow::Result<String> {
     Ok(host.to_owned())
 }
 
-/// `cargo build` of these packages into static programs, as they are shipped.
-fn static_build(repo: &Repo, packages: &[&str], profile: &str, target: &str) -> Command {
-    let mut cargo = repo.cargo(&["build", "--profile", profile, "--bins", "--target", target]);
-    cargo.args(packages.iter().flat_map(|package| ["--package", package]));
+/// `cargo build` of one package into static programs, as they are shipped.
+fn static_build(repo: &Repo, package: &str, profile: &str, target: &str) -> Command {
+    let mut cargo = repo.cargo(&["build", "--profile", profile, "--package", package, "--bins", "--target", target]);
     let name = target.replace(['-', '.'], "_");
     // The C library becomes part of the program. With a target of its own, build scripts do not get the flag.
     cargo.env(format!("CARGO_TARGET_{}_RUSTFLAGS", name.to_uppercase()), "-C target-feature=+crt-static");
