@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::clock;
 use crate::containerd;
+use crate::helm;
 use crate::image::{self, Image, LayerPlan, Program};
 use crate::kubectl::{self, Kubectl};
 use crate::layout;
@@ -126,11 +127,11 @@ impl Cluster {
         own.filter_map(|event| Some((text(&event["verb"])?, text(&event["objectRef"]["resource"])?))).collect()
     }
 
-    /// Runs a line as people type it: `kubectl ...`, or `helm ...` with this major version of Helm; what it says.
+    /// Runs a line as people type it: `kubectl ...`, or `helm ...` with this release of Helm; what it says.
     ///
     /// # Errors
     /// What it says when it fails.
-    pub fn shell(&self, helm: u8, line: &str) -> Result<String, String> {
+    pub fn shell(&self, helm: helm::Release, line: &str) -> Result<String, String> {
         let mut command = self.command(helm, "bash");
         command.args(["-euo", "pipefail", "-c", line]);
         kubectl::said(command, "")
@@ -141,22 +142,22 @@ impl Cluster {
     /// # Panics
     /// When it cannot be started.
     #[must_use]
-    pub fn background(&self, helm: u8, folder: &Path, line: &str) -> Process {
+    pub fn background(&self, helm: helm::Release, folder: &Path, line: &str) -> Process {
         let env: Vec<_> = self.environment(helm).into_iter().collect();
         Process::spawn("line", folder, Path::new("bash"), &["-euo", "pipefail", "-c", &format!("exec {line}")], &env)
     }
 
-    fn command(&self, helm: u8, program: &str) -> Command {
+    fn command(&self, helm: helm::Release, program: &str) -> Command {
         let mut command = Command::new(program);
         command.envs(self.environment(helm));
         command
     }
 
     /// `kubectl` and `helm` are found, and know this cluster and nothing of whoever runs this.
-    fn environment(&self, helm: u8) -> [(String, String); 3] {
+    fn environment(&self, helm: helm::Release) -> [(String, String); 3] {
         let own = self.kubectl.config().with_file_name(format!("bin-{helm}"));
         fs::create_dir_all(&own).expect("the temporary folder is writable");
-        for (name, program) in [("helm", format!("helm{helm}")), ("kubectl", "kubectl".to_owned())] {
+        for (name, program) in [("helm", helm.to_string()), ("kubectl", "kubectl".to_owned())] {
             // It may be there from before.
             std::os::unix::fs::symlink(self.tools.program(&program), own.join(name)).ok();
         }

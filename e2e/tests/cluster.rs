@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use e2e::clock;
 use e2e::cluster::{self, Cluster, FAST};
+use e2e::helm;
+use e2e::helm::Release::{V3, V4};
 use e2e::site;
 use e2e::tools::{Need, Tools};
 use serde_json::{Value, json};
@@ -50,7 +52,7 @@ impl Release<'_> {
 #[test]
 fn from_nothing_to_seeing_pulls_by_the_commands_of_the_readme() {
     let test = "from_nothing_to_seeing_pulls_by_the_commands_of_the_readme";
-    let needs = [Need::Root, Need::Cluster, Need::Helm(3), Need::Helm(4), Need::Registry, Need::Images];
+    let needs = [Need::Root, Need::Cluster, Need::Helm(V3), Need::Helm(V4), Need::Registry, Need::Images];
     let Some(tools) = Tools::find(test, &needs) else { return };
     let told = QuickStart::read();
     site::play_once_more(test, || cluster::within(&tools, |cluster| everything(cluster, &told)));
@@ -58,11 +60,11 @@ fn from_nothing_to_seeing_pulls_by_the_commands_of_the_readme() {
 
 fn everything(cluster: &Cluster, told: &QuickStart) {
     told.images().iter().for_each(|(own, name, tag)| cluster.push_own(own, name, tag));
-    for helm in [3, 4] {
+    for helm in [V3, V4] {
         let release = install(cluster, told, helm);
         ports_are_reachable(&release);
-        cluster.shell(helm, &told.command("helm test")).unwrap_or_else(|error| panic!("helm {helm}: helm test: {error}"));
-        if helm == 4 {
+        cluster.shell(helm, &told.command("helm test")).unwrap_or_else(|error| panic!("{helm}: helm test: {error}"));
+        if helm == V4 {
             pulls::a_slow_pull_is_seen_with_pod_and_workload(&release);
             pulls::refused_pulls_say_why_and_when_next(&release);
             auth::only_an_agent_of_this_node_may_report(&release);
@@ -75,17 +77,17 @@ fn everything(cluster: &Cluster, told: &QuickStart) {
 }
 
 /// `helm install`, and all pods ready within a minute.
-fn install<'a>(cluster: &'a Cluster, told: &QuickStart, helm: u8) -> Release<'a> {
+fn install<'a>(cluster: &'a Cluster, told: &QuickStart, helm: helm::Release) -> Release<'a> {
     let begin = clock::now();
     let command = format!("{} --set global.imageRegistry={FAST}", told.command("helm install"));
-    let said = cluster.shell(helm, &command).unwrap_or_else(|error| panic!("helm {helm}: {command}: {error}"));
+    let said = cluster.shell(helm, &command).unwrap_or_else(|error| panic!("{helm}: {command}: {error}"));
     assert!(said.contains("STATUS: deployed"), "{said}");
     let wait = ["-n", NAMESPACE, "wait", "--for=condition=Ready", "pods", "--all", "--timeout=60s"];
     cluster.kubectl.run(&wait, "");
     let took = clock::now() - begin;
     let pods = cluster.kubectl.run(&["-n", NAMESPACE, "get", "pods", "-o", "name"], "");
     assert_eq!(pods.lines().count(), 2, "an agent and a collector: {pods}");
-    assert!(took < READY, "helm {helm}: ready after {took:.1} s");
+    assert!(took < READY, "{helm}: ready after {took:.1} s");
     let jsonpath = ["-n", NAMESPACE, "get", "service", "pulltrace-collector", "-o", "jsonpath={.spec.clusterIP}"];
     Release { cluster, address: cluster.kubectl.run(&jsonpath, "") }
 }
@@ -110,7 +112,7 @@ fn ports_are_reachable(release: &Release<'_>) {
 
 fn the_page_is_forwarded(release: &Release<'_>, told: &QuickStart) {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
-    let _forward = release.cluster.background(4, folder.path(), &told.command("kubectl"));
+    let _forward = release.cluster.background(V4, folder.path(), &told.command("kubectl"));
     let page = || ureq::get("http://127.0.0.1:8080/").call().ok()?.body_mut().read_to_string().ok();
     let page = clock::until("the page at the forwarded port", SOON, page);
     assert!(page.contains("Pulltrace"), "{page}");
@@ -120,16 +122,16 @@ fn the_page_is_forwarded(release: &Release<'_>, told: &QuickStart) {
 fn policies_are_taken(release: &Release<'_>) {
     let upgrade =
         "helm upgrade pulltrace ../charts/pulltrace --namespace pulltrace --reuse-values --set networkPolicy.enabled=true";
-    release.cluster.shell(4, upgrade).unwrap_or_else(|error| panic!("{upgrade}: {error}"));
+    release.cluster.shell(V4, upgrade).unwrap_or_else(|error| panic!("{upgrade}: {error}"));
     let policies = release.cluster.kubectl.run(&["-n", NAMESPACE, "get", "networkpolicies", "-o", "name"], "");
     assert!(policies.contains("collector") && policies.contains("agent"), "{policies}");
 }
 
 /// `helm uninstall`: nothing of the release is left, neither in its namespace nor in the cluster.
-fn nothing_is_left_of_it(release: &Release<'_>, told: &QuickStart, helm: u8) {
+fn nothing_is_left_of_it(release: &Release<'_>, told: &QuickStart, helm: helm::Release) {
     let kubectl = &release.cluster.kubectl;
     let command = told.command("helm uninstall");
-    release.cluster.shell(helm, &command).unwrap_or_else(|error| panic!("helm {helm}: {command}: {error}"));
+    release.cluster.shell(helm, &command).unwrap_or_else(|error| panic!("{helm}: {command}: {error}"));
     let kinds = |namespaced: &str| {
         let of = format!("--namespaced={namespaced}");
         kubectl.run(&["api-resources", "--verbs=list", &of, "-o", "name"], "").lines().collect::<Vec<_>>().join(",")
@@ -145,7 +147,7 @@ fn nothing_is_left_of_it(release: &Release<'_>, told: &QuickStart, helm: u8) {
     };
     let begin = clock::now();
     while let Err(left) = left() {
-        assert!(clock::now() - begin < 60.0, "helm {helm}: left behind: {left:?}");
+        assert!(clock::now() - begin < 60.0, "{helm}: left behind: {left:?}");
         clock::pause(Duration::from_millis(500));
     }
 }
@@ -154,7 +156,7 @@ fn nothing_is_left_of_it(release: &Release<'_>, told: &QuickStart, helm: u8) {
 fn the_role_is_what_is_called(cluster: &Cluster) {
     let called: BTreeSet<(String, String)> = cluster.audit("system:serviceaccount:pulltrace:pulltrace-collector");
     let rendered = cluster.shell(
-        4,
+        V4,
         "helm template pulltrace ../charts/pulltrace --namespace pulltrace | kubectl create --dry-run=client -f - -o json",
     );
     let rendered = rendered.unwrap_or_else(|error| panic!("helm template: {error}"));

@@ -181,3 +181,23 @@ fn the_containerfile_makes_the_same_images() {
         assert!(text.contains(&format!("{key}=\"{value}\"")), "{key}");
     }
 }
+
+#[test]
+fn the_chart_asks_for_these_images_as_they_are_named_and_tagged() {
+    let (values, about) = (of_chart("values.yaml"), of_chart("Chart.yaml"));
+    let after = |text: &str, key: &str| -> Vec<String> {
+        text.lines()
+            .filter_map(|line| line.trim_start().strip_prefix(key))
+            .map(|value| value.trim_matches(['"', ' ']).to_owned())
+            .collect()
+    };
+    let published = after(&values, "registry:").into_iter().zip(after(&values, "repository:"));
+    let published: Vec<String> = published.map(|(registry, repository)| format!("{registry}/{repository}")).collect();
+    assert_eq!(published, IMAGES.map(|image| image.published.to_owned()));
+    assert_eq!(after(&about, "appVersion:"), [env!("CARGO_PKG_VERSION")]);
+}
+
+fn of_chart(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/pulltrace").join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
