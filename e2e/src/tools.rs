@@ -186,7 +186,8 @@ impl Tools {
                 .find_map(|name| lacks(self.program(name), name))
                 .or_else(|| lacks(self.folder.join("cni/bridge"), "CNI plugins"))
                 .or_else(|| self.missing(Need::Containerd(Version::V2_1)))
-                .or_else(|| SYSTEM.into_iter().find(|name| !is_on_path(name)).map(|name| format!("no {name}"))),
+                .or_else(|| SYSTEM.into_iter().find(|name| !is_on_path(name)).map(|name| format!("no {name}")))
+                .or_else(|| (!has_control_groups()).then(|| "no control groups that pods could have".to_owned())),
             Need::Images => ["pulltrace-agent", "pulltrace-collector"]
                 .into_iter()
                 .find_map(|name| lacks(layout::own(name).join("index.json"), &format!("image of {name}"))),
@@ -208,6 +209,14 @@ impl Tools {
 fn is_on_path(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).any(|folder| folder.join(name).is_file())
+}
+
+/// Whether processes can be put into control groups of their own (cgroups(7)): with version 2 that is so in the machine's own root, and in a
+/// container's where no process is.
+fn has_control_groups() -> bool {
+    let root = Path::new("/sys/fs/cgroup");
+    let in_container = root.join("cgroup.controllers").exists() && root.join("cgroup.type").exists();
+    !in_container || std::fs::read_to_string(root.join("cgroup.procs")).is_ok_and(|processes| processes.trim().is_empty())
 }
 
 /// A program of this workspace: in `$E2E_BINARIES` if that is set, else as built with these tests, whose executables are one folder
