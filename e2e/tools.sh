@@ -12,6 +12,7 @@
 #   sources  Debian packages of several suites, unpacked and never installed; Go modules for the rest, where Go is
 # Ends with 1 if the registry or every containerd is missing (nothing live can be tested then), else with 0. Whatever could not be
 # had is named on the last lines; the tests that need it skip themselves by name.
+# Beside all that, for the checks of workflows and documents: bin/{actionlint,mdbook}, from a Go module and a crate.
 set -euo pipefail
 
 TOOLS=${PULLTRACE_TOOLS:-$HOME/.cache/pulltrace-tools}
@@ -21,6 +22,7 @@ HELM3=3.22.0 HELM4=4.3.1 KUBECONFORM=0.8.0 KUBERNETES=1.36.3 COREDNS=1.15.0
 PATIENCE=30m # for the build of Kubernetes, which takes five minutes on two processors that have nothing else to do
 TELEMETRYGEN=github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen
 MISSING=()
+ACTIONLINT=1.7.12 MDBOOK=0.5.4
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 
@@ -92,6 +94,19 @@ build_containerd() { # MINOR UPSTREAM FOLDER
   cd "$3" && mkdir -p "$TOOLS/containerd-$1/bin" && go mod init tools && go get "$module@v$2" &&
     CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags "-s -w -X $module/version.Version=$2" -o "$TOOLS/containerd-$1/bin/" \
       $module/cmd/{containerd,ctr,containerd-shim-runc-v2}
+}
+
+build_actionlint() { # FOLDER
+  GOBIN=$1 CGO_ENABLED=0 go install -trimpath -ldflags '-s -w' "github.com/rhysd/actionlint/cmd/actionlint@v$ACTIONLINT" &&
+    mkdir -p "$TOOLS/bin" && cp --remove-destination "$1/actionlint" "$TOOLS/bin/"
+}
+
+# Debian's wants a newer libc than Debian 12 has; building it takes two minutes of a processor.
+build_mdbook() {
+  command -v cargo >/dev/null || { say "mdbook needs cargo, which is not installed"; return 1; }
+  cargo install mdbook --version "$MDBOOK" --locked --no-default-features --features search --root "$WORK/mdbook" >"$WORK/mdbook.log" 2>&1 ||
+    { tail -n 5 "$WORK/mdbook.log" >&2; say "mdbook does not build"; return 1; }
+  mkdir -p "$TOOLS/bin" && cp --remove-destination "$WORK/mdbook/bin/mdbook" "$TOOLS/bin/" && say "mdbook $MDBOOK"
 }
 
 build_otelcol() { # FOLDER: with the OpenTelemetry project's own builder, and of its stock distribution what otel-config uses
@@ -179,6 +194,8 @@ containerd_from_debian 2.1 2.1.9 '2.1.9+ds1-5' forky || with_go containerd-2.1.9
 has containerd-2.4/bin/containerd " 2.4.2" || with_go containerd-2.4.2 build_containerd 2.4 2.4.2 || missing "containerd 2.4"
 has bin/runc "runc version" || from_debian bin runc '1.1.5+ds1-1+deb12u1' bookworm usr/sbin/runc || missing "runc"
 has bin/docker-registry docker-registry || from_debian bin docker-registry '2.8.3+ds1-3' forky usr/bin/docker-registry || missing "docker-registry"
+has bin/actionlint "$ACTIONLINT" || with_go "actionlint-$ACTIONLINT" build_actionlint || missing "actionlint"
+has bin/mdbook "v$MDBOOK" || { from_debian bin mdbook "$MDBOOK+ds-2" forky usr/bin/mdbook && has bin/mdbook "v$MDBOOK"; } || build_mdbook || missing "mdbook"
 { has bin/prometheus "prometheus, version" && has bin/promtool "promtool, version"; } ||
   from_debian bin prometheus '2.42.0+ds-5+deb12u1' bookworm usr/bin/prometheus usr/bin/promtool || missing "prometheus"
 has prometheus-3/bin/prometheus "prometheus, version 3." ||

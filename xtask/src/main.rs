@@ -3,29 +3,36 @@
 //! `lifecycle` is known to it: `names` for the vocabulary, `track` for the benchmark of its estimates. Started through `cargo`, see the alias in `.cargo/config.toml`.
 
 mod bench;
+mod book;
 mod build;
 mod chart;
 mod check;
+mod commands;
 mod dashboards;
 mod demo;
 mod dist;
 mod image;
+mod links;
+mod markdown;
 mod node;
 mod paths;
 mod protoc;
 mod queries;
+mod release;
 mod rules;
 mod scenario;
 mod schema;
 mod shell;
 mod test;
 mod tidy;
+mod tool;
 mod tree;
 mod vocab;
+mod workflows;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::shell::Repo;
 
@@ -55,6 +62,22 @@ enum Command {
     Vocab,
     /// Parses every TraceQL and LogQL of documents, dashboards and configurations; needs Node
     Queries,
+    /// Builds the documents as a book; needs mdBook
+    Book,
+    /// What mdBook asks for: links out of the documents lead to the repository
+    #[command(hide = true)]
+    BookLinks {
+        /// `supports RENDERER`, or nothing and the book on standard input
+        question: Vec<String>,
+    },
+    /// Holds every command that documents name against the programs; needs them built
+    Commands,
+    /// Holds the workflows against actionlint
+    Workflows,
+    /// What the changelog says of a version that everything agrees on
+    ReleaseNotes(release::Notes),
+    /// The manifest by which `kubectl krew` installs the command line
+    Krew(release::Krew),
     /// Everything CI runs: check, build, tests, live tests
     Test(test::Args),
     /// Builds, starts, pulls and shows; Ctrl-C ends it cleanly
@@ -80,6 +103,11 @@ fn main() -> ExitCode {
     }
 }
 
+/// All that `cargo xtask` can be told, for whoever speaks of it.
+fn all() -> clap::Command {
+    Cli::command()
+}
+
 fn run(command: Command) -> anyhow::Result<()> {
     let repo = Repo::find()?;
     match command {
@@ -91,6 +119,12 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Schema => schema::run(&repo).map(drop),
         Command::Vocab => vocab::run(&repo),
         Command::Queries => queries::run(&repo).map(drop),
+        Command::Book => book::run(&repo).map(drop),
+        Command::BookLinks { question } => book::answer(&repo, &question),
+        Command::Commands => commands::run(&repo, &all()),
+        Command::Workflows => workflows::run(&repo).map(drop),
+        Command::ReleaseNotes(args) => release::notes(&repo, &args),
+        Command::Krew(args) => release::krew(&repo, &args),
         Command::Test(args) => test::run(&repo, &args),
         Command::Demo(args) => demo::run(&repo, &args),
         Command::Scenario(args) => scenario::run(&repo, &args),

@@ -13,6 +13,7 @@ use crate::image;
 use crate::queries;
 use crate::schema;
 use crate::shell::{Repo, say, step};
+use crate::{book, commands, workflows};
 
 /// What to run.
 #[derive(clap::Args)]
@@ -35,6 +36,9 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
     let mut tally = Tally::default();
     tally.one(step("schema", || schema::run(repo))?);
     tally.one(step("queries", || queries::run(repo))?);
+    tally.one(step("workflows", || workflows::run(repo))?);
+    tally.one(step("book", || book::run(repo))?);
+    step("commands", || commands::run(repo, &crate::all()))?;
     let tests = step("tests", || {
         let all = ["test", "--workspace", "--exclude", "e2e", "--all-features", "--no-fail-fast"];
         tally.follow(repo.cargo(&all), |line| say(line))

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use proc_macro2::{TokenStream, TokenTree};
 
-use crate::paths;
 use crate::shell::{Repo, say};
 use crate::tree::{Finding, Tree, conclude};
+use crate::{book, commands, links, paths, workflows};
 
 /// Which crates of the house each crate may know.
 const KNOWS: [(&str, &[&str]); 8] = [
@@ -108,6 +108,10 @@ fn findings(tree: &Tree) -> Vec<Finding> {
     if let Some(lock) = tree.get("Cargo.lock") {
         lockfile(lock, &mut found);
     }
+    found.extend(links::findings(tree));
+    found.extend(book::findings(tree));
+    found.extend(commands::findings(tree));
+    found.extend(workflows::findings(tree));
     found
 }
 
