@@ -91,7 +91,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     let for_agents = Manner {
         identity: access.otlp_tls,
         age: Some(config.otlp_connection_age),
-        buffer: serve::SMALL_BUFFER,
+        buffer: serve::SMALLEST_BUFFER,
         ..Manner::default()
     };
 

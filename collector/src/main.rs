@@ -23,13 +23,16 @@ const WRONG_CONFIG: u8 = 64;
 /// Exit code of an end that was asked for twice, before everything was finished.
 const CUT_OFF: u8 = 130;
 
-/// Threads that take reports and tell streams, beside those that write large answers. A cluster of thousands of nodes keeps less than one busy;
-/// on a machine with many cores more of them would wake each other and hold memory, each of its own.
+/// Threads that take reports and tell streams, beside those that write large answers: one for so many cores. A cluster of thousands of nodes keeps
+/// less than one busy, and two of them wake each other for every report.
+const CORES_PER_WORKER: usize = 4;
+/// The most of them, on any machine: each holds memory of its own.
 const MAX_WORKERS: usize = 4;
 
 fn main() -> anyhow::Result<ExitCode> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores.min(MAX_WORKERS)).enable_all().build()?;
+    let workers = cores.div_ceil(CORES_PER_WORKER).min(MAX_WORKERS);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     runtime.block_on(run())
 }
 

@@ -45,6 +45,8 @@ const MAX_HEADERS: u32 = 16 * 1024;
 pub(crate) const LARGE_BUFFER: usize = 64 * 1024;
 /// The same where thousands of readers may be slow: each keeps so much. A head that is longer is refused.
 pub(crate) const SMALL_BUFFER: usize = 16 * 1024;
+/// The same where thousands of agents hold a connection each for one request a second, whose head is short: the least that hyper takes.
+pub(crate) const SMALLEST_BUFFER: usize = 8 * 1024;
 /// A head must be complete within this time, and so must be TLS's handshake before it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that takes nothing of what is sent to it for so long is given up.

@@ -241,7 +241,7 @@ fn wait_of(
 fn layers(attributes: &Attributes<'_>) -> Result<Vec<Layer>, Refusal> {
     let mut digests = attributes.column(names::LAYERS_DIGEST)?;
     let count = digests.length()?;
-    let column = |name| attributes.column(name)?.of_length(count);
+    let column = |name| attributes.column(name);
     let intervals = |[start, end, source]: [&'static str; 3]| Ok([column(start)?, column(end)?, column(source)?]);
     let mut media_types = column(names::LAYERS_MEDIA_TYPE)?;
     let (mut sizes, mut offsets) = (column(names::LAYERS_SIZE)?, column(names::LAYERS_OFFSET)?);
@@ -264,11 +264,13 @@ fn layers(attributes: &Attributes<'_>) -> Result<Vec<Layer>, Refusal> {
             return Err(Refusal::new(Reason::OutOfRange, names::LAYERS_OFFSET));
         }
         let state = states.word(Reason::UnknownWord)?;
-        let cached = cached.boolean()?;
-        let lazy = lazy.as_mut().map_or(Ok(false), Column::boolean)?;
+        let was_cached = cached.boolean()?;
+        let is_lazy = lazy.as_mut().map_or(Ok(false), Column::boolean)?;
         let (download, unpack) = (interval(&mut downloads)?, interval(&mut unpacks)?);
-        layers.push(Layer { digest, media_type, size, fetched, cached, lazy, state, download, unpack });
+        layers.push(Layer { digest, media_type, size, fetched, cached: was_cached, lazy: is_lazy, state, download, unpack });
     }
+    let mut rest = [media_types, sizes, offsets, states, cached].into_iter().chain(downloads).chain(unpacks).chain(lazy);
+    rest.try_for_each(Column::end)?;
     Ok(layers)
 }
 
@@ -279,7 +281,7 @@ fn interval([start, end, source]: &mut [Column<'_>; 3]) -> Result<Interval, Refu
 }
 
 /// An `AnyValue`, as far as the dialect uses it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Any<'a> {
     Text(&'a [u8]),
     Bool(bool),
@@ -290,6 +292,17 @@ enum Any<'a> {
 }
 
 impl<'a> Any<'a> {
+    /// What [`Self::read`] gives for one field whose length or number is below 128; `None` for everything else.
+    #[inline]
+    fn short(value: &'a [u8]) -> Option<Self> {
+        match value {
+            [0x0a, length @ ..0x80, text @ ..] if text.len() == usize::from(*length) => Some(Self::Text(text)),
+            [0x10, flag @ ..0x80] => Some(Self::Bool(*flag != 0)),
+            [0x18, number @ ..0x80] => Some(Self::Int(i64::from(*number))),
+            _ => None,
+        }
+    }
+
     /// `AnyValue`: string_value = 1, bool_value = 2, int_value = 3, array_value = 5; of several the last counts.
     fn read(value: &'a [u8]) -> Option<Self> {
         fields(value).try_fold(Self::Other, |_, field| {
@@ -416,7 +429,11 @@ struct Column<'a> {
 }
 
 impl<'a> Column<'a> {
+    #[inline]
     fn next(&mut self) -> Result<Any<'a>, Refusal> {
+        if let Some(value) = self.values.short_first() {
+            return Any::short(value).or_else(|| Any::read(value)).ok_or(malformed(self.name));
+        }
         match self.values.next() {
             Some(Ok((1, Value::Bytes(value)))) => Any::read(value).ok_or(malformed(self.name)),
             Some(_) => Err(malformed(self.name)),
@@ -446,9 +463,9 @@ impl<'a> Column<'a> {
         (length <= MAX_LAYERS).then_some(length).ok_or(Refusal::new(Reason::TooManyLayers, self.name))
     }
 
-    fn of_length(self, count: usize) -> Result<Self, Refusal> {
-        (self.length()? == count).then_some(()).ok_or(Refusal::new(Reason::UnequalLengths, self.name))?;
-        Ok(self)
+    /// There are no more.
+    fn end(self) -> Result<(), Refusal> {
+        self.values.is_empty().then_some(()).ok_or(Refusal::new(Reason::UnequalLengths, self.name))
     }
 }
 
@@ -489,4 +506,25 @@ fn required<T>(name: &'static str, value: Option<T>) -> Result<T, Refusal> {
 
 const fn malformed(subject: &'static str) -> Refusal {
     Refusal::new(Reason::Malformed, subject)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop, proptest};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_read_the_short_way_is_what_is_read_the_long_way(
+            key in prop::sample::select(vec![0x0a, 0x10, 0x18, 0x22, 0x2a]),
+            length in 0_u8..8,
+            rest in prop::collection::vec(any::<u8>(), 0..8),
+        ) {
+            let value = [&[key, length][..], &rest].concat();
+            if let Some(short) = Any::short(&value) {
+                assert_eq!(Some(short), Any::read(&value));
+            }
+        }
+    }
 }

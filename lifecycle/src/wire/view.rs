@@ -83,6 +83,7 @@ pub(super) fn rewritten<'a>(
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u32, Value<'a>), Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -96,13 +97,28 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// Takes the next field if it is of field 1 and holds fewer than 128 bytes, as nearly all elements of arrays do. `None` leaves it.
+    #[inline]
+    pub(super) fn short_first(&mut self) -> Option<&'a [u8]> {
+        let [0x0a, length @ ..0x80, rest @ ..] = self.rest else { return None };
+        let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
+    /// Whether no field is left.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    #[inline]
     fn field(&mut self) -> Result<(u32, Value<'a>), Malformed> {
         let key = self.varint()?;
         let number =
             u32::try_from(key >> 3).ok().filter(|n| (1..1 << 29).contains(n)).ok_or(Malformed("a field has no number"))?;
         let value = match key & 7 {
             0 => Value::Varint(self.varint()?),
-            1 => Value::Fixed64(self.take(8)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))),
+            1 => Value::Fixed64(self.fixed64()?),
             2 => {
                 let length = self.varint()?;
                 Value::Bytes(self.take(usize::try_from(length).map_err(|_| Malformed("a field is longer than memory"))?)?)
@@ -127,19 +143,16 @@ impl<'a> Fields<'a> {
     }
 
     fn long_varint(&mut self) -> Result<u64, Malformed> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let (byte, rest) = self.rest.split_first().ok_or(Malformed("it ends within a number"))?;
-            self.rest = rest;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                let fits = shift < 63 || *byte <= 1;
-                return fits.then_some(number).ok_or(Malformed("a number is too large"));
-            }
-        }
-        Err(Malformed("a number is too long"))
+        prost::encoding::decode_varint(&mut self.rest).map_err(|_| Malformed("a number is too long or does not end"))
     }
 
+    fn fixed64(&mut self) -> Result<u64, Malformed> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(Malformed("a field is longer than what is left"))?;
+        self.rest = rest;
+        Ok(u64::from_le_bytes(*bytes))
+    }
+
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(Malformed("a field is longer than what is left"))?;
         self.rest = rest;

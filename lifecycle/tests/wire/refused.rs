@@ -58,7 +58,7 @@ fn an_attribute_that_cannot_be_right_refuses_its_record_and_is_named() {
         BadDigest, BadName, BadTime, Missing, OutOfRange, TooLong, TooManyLayers, UnequalLengths, UnknownWord, WrongType,
     };
     let long = "x".repeat(300);
-    let many = vec![1; MAX_LAYERS + 1];
+    let many = vec!["x"; MAX_LAYERS + 1];
     let exbibytes = i64::try_from(MAX_BYTES).unwrap();
     let cases: Vec<(&str, Option<Value>, Reason)> = vec![
         ("pulltrace.pull.sequence", None, Missing),
@@ -85,10 +85,10 @@ fn an_attribute_that_cannot_be_right_refuses_its_record_and_is_named() {
         ("pulltrace.layers.digest", text("x"), WrongType),
         ("pulltrace.layers.media_type", texts(&["a", "b", &long]), TooLong),
         ("pulltrace.layers.size", None, UnequalLengths),
-        ("pulltrace.layers.size", ints(&[1, 2]), UnequalLengths),
+        ("pulltrace.layers.size", ints(&[30_000_000, 8_000_000]), UnequalLengths),
         ("pulltrace.layers.size", ints(&[30_000_000, 2_000_000, exbibytes + 1]), OutOfRange),
         ("pulltrace.layers.size", ints(&[30_000_000, 2_000_000, -1]), OutOfRange),
-        ("pulltrace.layers.size", ints(&many), TooManyLayers),
+        ("pulltrace.layers.digest", texts(&many), TooManyLayers),
         ("pulltrace.layers.size", texts(&["1", "2", "3"]), WrongType),
         ("pulltrace.layers.offset", ints(&[0, 0, 8_000_001]), OutOfRange),
         ("pulltrace.layers.state", texts(&["cached", "downloaded", "gone"]), UnknownWord),
