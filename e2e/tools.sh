@@ -19,7 +19,7 @@ TOOLS=${PULLTRACE_TOOLS:-$HOME/.cache/pulltrace-tools}
 [[ $TOOLS == /* ]] || TOOLS=$PWD/$TOOLS
 OTELCOL=0.161.0
 HELM3=3.22.0 HELM4=4.3.1 KUBECONFORM=0.8.0 KUBERNETES=1.36.3 COREDNS=1.15.0
-PATIENCE=30m # for the build of Kubernetes, which takes five minutes on two processors that have nothing else to do
+PATIENCE=15m # for the build of Kubernetes, which takes five minutes on two processors that have nothing else to do
 TELEMETRYGEN=github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen
 MISSING=()
 ACTIONLINT=1.7.12 MDBOOK=0.5.4
