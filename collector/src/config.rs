@@ -102,6 +102,10 @@ struct Arguments {
     #[arg(long, env = "PULLTRACE_CLUSTER_NAME", default_value = "")]
     cluster_name: String,
 
+    /// Where Grafana is, with the dashboards, for links on the page: a URL
+    #[arg(long, env = "PULLTRACE_GRAFANA_URL", value_name = "URL", value_parser = web_url)]
+    grafana_url: Option<String>,
+
     /// Whether pods are watched through the Kubernetes API: on, off, or where there is a kubeconfig or a service account
     #[arg(long, env = "PULLTRACE_KUBERNETES", default_value = "auto")]
     kubernetes: Kubernetes,
@@ -146,6 +150,8 @@ pub struct Config {
     pub event_log: bool,
     /// Name of the cluster, for pulls whose agents say none; may be empty.
     pub cluster_name: String,
+    /// Where Grafana is, without a slash at its end.
+    pub grafana_url: Option<String>,
     /// Whether pods are watched.
     pub kubernetes: Kubernetes,
     /// Namespaces whose pods are watched; all if empty.
@@ -229,6 +235,7 @@ impl Config {
             followed: Followed { pulls: arguments.metrics_active_pulls, workloads: arguments.metrics_workloads },
             event_log: arguments.event_log == Switch::On,
             cluster_name: arguments.cluster_name,
+            grafana_url: arguments.grafana_url,
             kubernetes: arguments.kubernetes,
             watch_namespaces: named(&arguments.watch_namespaces),
             log_level: arguments.log_level,
@@ -292,6 +299,13 @@ fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| (1..=MAX_CONNECTIONS).contains(count)).ok_or_else(form)
 }
 
+/// Reads a URL that people's browsers can open; what stands there becomes a link, so nothing but http will do.
+fn web_url(text: &str) -> Result<String, &'static str> {
+    let url =
+        text.parse::<http::Uri>().ok().filter(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.query().is_none());
+    url.map(|_| text.trim_end_matches('/').to_owned()).ok_or("a URL such as https://grafana.example.com")
+}
+
 /// Reads `500ms`, `30s`, `5m`, `2h`.
 fn duration(text: &str) -> Result<Duration, &'static str> {
     const FORM: &str = "a number and a unit of ms, s, m or h, such as 30s or 5m, and not zero";
@@ -318,6 +332,15 @@ mod tests {
 
     fn wrong(arguments: &[&str]) -> String {
         read(arguments).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_becomes_a_link_is_a_web_address() {
+        let url = read(&["--grafana-url", "https://grafana.example.com/at/"]).unwrap().grafana_url;
+        assert_eq!(url.as_deref(), Some("https://grafana.example.com/at"));
+        for odd in ["javascript:alert(1)", "grafana", "https://g?x=1", ""] {
+            assert!(wrong(&["--grafana-url", odd]).starts_with("PULLTRACE_GRAFANA_URL (--grafana-url)"), "{odd}");
+        }
     }
 
     #[test]

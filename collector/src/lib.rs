@@ -45,7 +45,7 @@ use crate::{
         Door,
         report::{Desk, Reach},
     },
-    keeper::Keeper,
+    keeper::{Keeper, View},
     kube::Reviewer,
     listen::Listeners,
     metrics::Metrics,
@@ -65,6 +65,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     let (intake_stop, site_stop) = (Stop::default(), Stop::default());
     let epoch = RandomState::new().hash_one(());
     let metrics = Metrics::following(&config.registry_labels, config.followed);
+    let surroundings = http::Surroundings::new(&config);
     let limits = Limits { history: config.history_ttl, ..Limits::default() };
     let forward = Forward::start(config.forward_endpoints, &metrics);
     let keeper = Keeper::start_telling(forward.clone(), limits, epoch, metrics.clone(), site_stop.wait());
@@ -81,7 +82,8 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     let intake = receive::Intake::new(pass_on, metrics.clone(), agents, readiness.clone(), &config.cluster_name).router();
     let intake = intake.merge(desk.reaching(Reach::Everywhere).router());
     let door = Door::new(access.readers, access.proxies);
-    let site = http::site(keeper.view().clone(), &metrics, door, readiness.clone(), desk, config.readers);
+    let view = keeper.view().clone();
+    let site = http::site(view, &metrics, door, readiness.clone(), desk, config.readers, surroundings);
     let for_readers = Manner {
         identity: access.http_tls,
         buffer: serve::SMALL_BUFFER,
@@ -103,12 +105,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     let numbers = http::metrics(metrics, keeper.view().clone());
     tellers.spawn(serve::serve(scraped, numbers, Manner::default(), serving, site_stop.wait()));
     if config.event_log {
-        let view = keeper.view().clone();
-        tellers.spawn(async move {
-            if let Err(error) = event_log::write(view, tokio::io::stdout()).await {
-                tracing::error!(%error, "the event log cannot be written and has ended");
-            }
-        });
+        tellers.spawn(write_events(keeper.view().clone()));
     }
     takers.spawn(kube::run(cluster, config.watch_namespaces, keeper.clone(), intake_stop.wait()));
     shutdown.await;
@@ -120,6 +117,13 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     takers.abort_all();
     site_stop.now();
     tokio::join!(all(&mut tellers, deadline), forward.finish(deadline));
+}
+
+/// Writes events until nothing changes any more.
+async fn write_events(view: View) {
+    if let Err(error) = event_log::write(view, tokio::io::stdout()).await {
+        tracing::error!(%error, "the event log cannot be written and has ended");
+    }
 }
 
 /// Waits until all have ended, at most until this time.

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use crate::protoc;
 use crate::shell::{self, Repo, say};
+use crate::ui;
 
 /// The programs that are shipped, each with the package it comes from.
 pub(crate) const SHIPPED: [(&str, &str); 3] =
@@ -68,6 +69,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
 /// When the protobuf compiler cannot be brought or cargo fails.
 pub(crate) fn binaries(repo: &Repo, profile: Profile) -> anyhow::Result<PathBuf> {
     protoc::install(repo)?;
+    ui::build(repo)?;
     let (name, folder) = profile.names();
     if profile == Profile::Release {
         // The collector has a profile of its own.

@@ -27,6 +27,7 @@ mod test;
 mod tidy;
 mod tool;
 mod tree;
+mod ui;
 mod vocab;
 mod workflows;
 
@@ -87,6 +88,8 @@ enum Command {
     /// Measures on this machine and writes bench-results/
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Builds the web UI, which the collector embeds; needs Node and npm
+    Ui,
     /// The binaries as shipped: static, each shown to run alone, and their sizes
     Dist,
     /// The container images, without Docker: folders and archives in the OCI layout
@@ -129,6 +132,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(&repo, &args),
         Command::Scenario(args) => scenario::run(&repo, &args),
         Command::Bench(bench) => bench::run(&repo, &bench),
+        Command::Ui => ui::build(&repo),
         Command::Dist => dist::run(&repo),
         Command::Image(args) => image::run(&repo, &args),
     }

@@ -14,6 +14,7 @@ use crate::queries;
 use crate::schema;
 use crate::shell::{Repo, say, step};
 use crate::{book, commands, workflows};
+use crate::ui;
 
 /// What to run.
 #[derive(clap::Args)]
@@ -39,6 +40,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
     tally.one(step("workflows", || workflows::run(repo))?);
     tally.one(step("book", || book::run(repo))?);
     step("commands", || commands::run(repo, &crate::all()))?;
+    tally.one(step("web UI", || ui::test(repo))?);
     let tests = step("tests", || {
         let all = ["test", "--workspace", "--exclude", "e2e", "--all-features", "--no-fail-fast"];
         tally.follow(repo.cargo(&all), |line| say(line))

@@ -55,7 +55,7 @@ impl Outcome {
         if is_known(headers, &tag) {
             return Ok(Self::Same(tag));
         }
-        if body.len() < WORTH_COMPRESSING || !reads_gzip(headers) {
+        if body.len() < WORTH_COMPRESSING || !reads(headers, "gzip") {
             return Ok(Self::Plain(tag, body));
         }
         let mut gzip = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
@@ -90,14 +90,15 @@ pub(super) fn tag_of(body: &[u8]) -> String {
     format!("W/\"{:016x}\"", hasher.finish())
 }
 
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+/// Whether the asker has what has this tag.
+pub(super) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     known.flat_map(|tags| tags.split(',')).any(|known| known.trim() == "*" || bare(known) == bare(tag))
 }
 
-/// Whether `Accept-Encoding` allows gzip (RFC 9110, section 12.5.3).
-fn reads_gzip(headers: &HeaderMap) -> bool {
+/// Whether `Accept-Encoding` allows this coding (RFC 9110, section 12.5.3).
+pub(super) fn reads(headers: &HeaderMap, coding: &str) -> bool {
     let lines = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
     let weight = |wanted: &str, coding: &str| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
@@ -106,7 +107,7 @@ fn reads_gzip(headers: &HeaderMap) -> bool {
     };
     let codings: Vec<_> = lines.flat_map(|line| line.split(',')).collect();
     let said = |wanted| codings.iter().find_map(|coding| weight(wanted, coding));
-    said("gzip").or_else(|| said("*")).unwrap_or(false)
+    said(coding).or_else(|| said("*")).unwrap_or(false)
 }
 
 fn tagged(tag: &str) -> HeaderMap {
@@ -138,8 +139,8 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_ENCODING, said.parse().unwrap());
-            assert_eq!(reads_gzip(&headers), reads, "{said}");
+            assert_eq!(super::reads(&headers, "gzip"), reads, "{said}");
         }
-        assert!(!reads_gzip(&HeaderMap::new()));
+        assert!(!reads(&HeaderMap::new(), "gzip"));
     }
 }

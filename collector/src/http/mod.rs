@@ -15,8 +15,9 @@ mod query;
 pub(crate) mod report;
 mod routes;
 mod sse;
+mod surroundings;
 
-pub(crate) use self::sse::Caps;
+pub(crate) use self::{sse::Caps, surroundings::Surroundings};
 
 use std::sync::Arc;
 
@@ -41,9 +42,10 @@ use crate::{
     readiness::Readiness,
 };
 
-/// What every answer says to browsers: only our own scripts and styles, in no frame, with no guessing of types.
+/// What every answer says to browsers, unless it says something else itself: nothing in it may do anything, in no frame, with no guessing of
+/// types.
 const SECURITY: [(&str, &str); 4] = [
-    ("content-security-policy", "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    ("content-security-policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
     ("cross-origin-opener-policy", "same-origin"),
@@ -55,12 +57,21 @@ struct Site {
     view: View,
     stage: sse::Stage,
     answering: Arc<Semaphore>,
+    surroundings: Arc<Surroundings>,
 }
 
 /// Everything on the API's port.
-pub(crate) fn site(view: View, metrics: &Metrics, door: Door, readiness: Readiness, desk: Desk, caps: Caps) -> Router {
+pub(crate) fn site(
+    view: View,
+    metrics: &Metrics,
+    door: Door,
+    readiness: Readiness,
+    desk: Desk,
+    caps: Caps,
+    surroundings: Arc<Surroundings>,
+) -> Router {
     let answering = Arc::new(Semaphore::new(answer::MAX_ANSWERING));
-    let site = Site { stage: sse::Stage::new(view.clone(), metrics, caps), view, answering };
+    let site = Site { stage: sse::Stage::new(view.clone(), metrics, caps), view, answering, surroundings };
     let router = routes::router()
         .with_state(site)
         .route_layer(middleware::from_fn_with_state(door, door::admit))
@@ -73,7 +84,7 @@ pub(crate) fn site(view: View, metrics: &Metrics, door: Door, readiness: Readine
         .layer(CompressionLayer::new());
     SECURITY.into_iter().fold(router, |router, (name, value)| {
         let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
-        router.layer(SetResponseHeaderLayer::overriding(name, value))
+        router.layer(SetResponseHeaderLayer::if_not_present(name, value))
     })
 }
 

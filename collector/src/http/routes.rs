@@ -11,7 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::{
     Site, api, images, openapi, pods,
     query::{IMAGE_KEYS, Key, NAMESPACE, Question},
-    sse,
+    sse, surroundings,
 };
 
 /// One path and what is said about it.
@@ -89,6 +89,12 @@ pub(super) fn routes() -> Vec<Route> {
             get(sse::frames),
         )
         .with(&Question::Frames.keys()),
+        list::<surroundings::Surroundings>(
+            "/api/v1/ui",
+            "getSurroundings",
+            "What the page has to know beside pulls: version, cluster, where the dashboards are.",
+            get(surroundings::surroundings),
+        ),
         Route::new("/api/v1/openapi.json", "getDocument", "This document.", Answer::Document, get(openapi::document)),
     ]
 }

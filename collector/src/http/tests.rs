@@ -38,7 +38,8 @@ impl House {
         let keeper = Keeper::start(limits, 1, numbers.clone(), async { _ = stopped.await });
         let desk = Desk::new(keeper.clone(), numbers.clone(), Agents::Guard(Guard::Everyone), reach, "");
         let door = Door::new(Guard::Everyone, Proxies::new(Vec::new(), HeaderName::from_static("x-forwarded-user")));
-        let router = site(keeper.view().clone(), &numbers, door, readiness(&keeper), desk, Caps { total: 1, per_address: 1 });
+        let caps = Caps { total: 1, per_address: 1 };
+        let router = site(keeper.view().clone(), &numbers, door, readiness(&keeper), desk, caps, Arc::default());
         Self { keeper, router, _stop: stop }
     }
 

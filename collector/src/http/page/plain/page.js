@@ -72,7 +72,7 @@ const live = (text) => {
   sign.className = text;
 };
 
-const stream = new EventSource("/api/v1/events");
+const stream = new EventSource("api/v1/events");
 stream.onopen = () => { live("live"); seen = new Set(); };
 stream.onerror = () => live("reconnecting");
 stream.onmessage = (message) => {

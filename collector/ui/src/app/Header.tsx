@@ -1,0 +1,88 @@
+// The line on top: name, cluster, views, how it stands with the stream, settings, help.
+
+import { VIEWS, type View } from "../core/place";
+import type { Surroundings } from "../core/types";
+import { Text } from "../parts/Text";
+import { useAsked } from "./asked";
+import { go, href, usePlace } from "./here";
+import { showKeys } from "./Keys";
+import { useLive } from "./live";
+import { change, DENSITIES, next, THEMES, TIMES, useSettings } from "./settings";
+
+const NAMES: Record<View, string> = { pulls: "Pulls", workloads: "Workloads", nodes: "Nodes", images: "Images" };
+
+const HOUR = 3_600_000;
+
+/** What does not change while the collector runs. */
+export const useSurroundings = (): Surroundings | undefined => useAsked<Surroundings>("api/v1/ui", HOUR).answer;
+
+export function Header() {
+  const { view, q } = usePlace();
+  const { theme, times, density } = useSettings();
+  const surroundings = useSurroundings();
+  return (
+    <header className="header">
+      <h1 className="brand">
+        <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" fill="var(--blue)">
+          <rect x="1" y="2" width="14" height="3" rx="1" />
+          <rect x="1" y="6.5" width="9.5" height="3" rx="1" />
+          <rect x="1" y="11" width="5.5" height="3" rx="1" />
+        </svg>
+        Pulltrace
+      </h1>
+      {surroundings?.cluster && (
+        <span className="cluster" title="Cluster">
+          <Text>{surroundings.cluster}</Text>
+        </span>
+      )}
+      <nav aria-label="Views">
+        {VIEWS.map((name) => (
+          <a
+            key={name}
+            href={href({ view: name, pull: undefined, pod: undefined, workload: undefined })}
+            aria-current={view === name ? "page" : undefined}
+            onClick={(event) => {
+              if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+              event.preventDefault();
+              go({ view: name, q, pull: undefined, pod: undefined, workload: undefined });
+            }}
+          >
+            {NAMES[name]}
+          </a>
+        ))}
+      </nav>
+      <Live />
+      <div className="settings">
+        <button type="button" className="button bare" title="How times are written" onClick={() => change({ times: next(TIMES, times) })}>
+          <span className="off-screen">Times: </span>
+          {times}
+        </button>
+        <button type="button" className="button bare" title="Height of rows" onClick={() => change({ density: next(DENSITIES, density) })}>
+          <span className="off-screen">Rows: </span>
+          {density}
+        </button>
+        <button type="button" className="button bare" title="Theme" onClick={() => change({ theme: next(THEMES, theme) })}>
+          <span className="off-screen">Theme: </span>
+          {theme}
+        </button>
+        <button type="button" className="button bare" title="Keys and query language (?)" aria-label="Help" onClick={showKeys}>
+          ?
+        </button>
+      </div>
+    </header>
+  );
+}
+
+/** Whether what is shown is true now. */
+function Live() {
+  const { status } = useLive();
+  const words = { live: "live", connecting: "connecting", away: "reconnecting" }[status.kind];
+  return (
+    <span className={`live ${status.kind}`} role="status">
+      <svg viewBox="0 0 10 10" width="9" height="9" aria-hidden="true">
+        <circle cx="5" cy="5" r="3.6" fill={status.kind === "live" ? "currentColor" : "none"} stroke="currentColor" strokeWidth="1.6" strokeDasharray={status.kind === "away" ? "2 1.4" : undefined} />
+      </svg>
+      {words}
+    </span>
+  );
+}

@@ -1,0 +1,5 @@
+// The view of images.
+
+export function Images() {
+  return <p className="soft">Images</p>;
+}

@@ -1,0 +1,5 @@
+// The view of nodes.
+
+export function Nodes() {
+  return <p className="soft">Nodes</p>;
+}

@@ -1,0 +1,3 @@
+export function Waterfall(_: { pull: unknown }) {
+  return null;
+}

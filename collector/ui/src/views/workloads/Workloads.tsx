@@ -1,0 +1,5 @@
+// The view of workloads.
+
+export function Workloads() {
+  return <p className="soft">Workloads</p>;
+}
