@@ -1,7 +1,7 @@
 // The same examples as the tests of `lifecycle::explain`: page and sentences write numbers alike.
 
 import { expect, test } from "vitest";
-import { age, count, expected, familiar, ordinal, percent, share, shortDigest, size, speed, time } from "../src/core/words";
+import { age, count, expected, familiar, imageName, nameParts, ordinal, percent, share, shortDigest, size, speed, time } from "../src/core/words";
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
@@ -53,4 +53,15 @@ test("names are as people write them", () => {
   expect(familiar("docker.io/team/app:1")).toBe("team/app:1");
   expect(familiar(`ghcr.io/team/app@sha256:${"3a1f9c".padEnd(64, "0")}`)).toBe("ghcr.io/team/app@3a1f9c");
   expect(shortDigest(`sha256:${"3a1f9c".padEnd(64, "0")}`)).toBe("3a1f9c");
+});
+
+test("the parts of a name are told apart, also with ports and digests", () => {
+  expect(nameParts("registry.example.com:5000/team/a/app:1.2")).toEqual({ registry: "registry.example.com:5000/", path: "team/a/", name: "app:1.2" });
+  expect(nameParts("docker.io/library/nginx:1.27")).toEqual({ registry: "", path: "", name: "nginx:1.27" });
+  expect(nameParts("docker.io/team/app:1")).toEqual({ registry: "", path: "team/", name: "app:1" });
+  expect(nameParts(`ghcr.io/a/b@sha256:${"3a1f9c".padEnd(64, "0")}`)).toEqual({ registry: "ghcr.io/", path: "a/", name: "b@3a1f9c" });
+});
+
+test("an image without a name has its digest, or says that it has none", () => {
+  expect([imageName(undefined, "sha256:3a1f9c00"), imageName(), imageName("docker.io/library/a:1")]).toEqual(["image 3a1f9c", "name not known yet", "a:1"]);
 });

@@ -53,23 +53,33 @@ export function Header() {
       </nav>
       <Live />
       <div className="settings">
-        <button type="button" className="button bare" title="How times are written" onClick={() => change({ times: next(TIMES, times) })}>
-          <span className="off-screen">Times: </span>
-          {times}
-        </button>
-        <button type="button" className="button bare" title="Height of rows" onClick={() => change({ density: next(DENSITIES, density) })}>
-          <span className="off-screen">Rows: </span>
-          {density}
-        </button>
-        <button type="button" className="button bare" title="Theme" onClick={() => change({ theme: next(THEMES, theme) })}>
-          <span className="off-screen">Theme: </span>
-          {theme}
-        </button>
+        <Setting name="Times" value={times} sign={SIGNS.times} onClick={() => change({ times: next(TIMES, times) })} />
+        <Setting name="Rows" value={density} sign={SIGNS.density} onClick={() => change({ density: next(DENSITIES, density) })} />
+        <Setting name="Theme" value={theme} sign={SIGNS.theme} onClick={() => change({ theme: next(THEMES, theme) })} />
         <button type="button" className="button bare" title="Keys and query language (?)" aria-label="Help" onClick={showKeys}>
           ?
         </button>
       </div>
     </header>
+  );
+}
+
+const SIGNS = {
+  times: "M8 2.2a5.8 5.8 0 1 1 0 11.6A5.8 5.8 0 0 1 8 2.2M8 4.8V8l2.2 1.4",
+  density: "M2.5 4h11M2.5 8h11M2.5 12h11",
+  theme: "M8 2.2a5.8 5.8 0 1 1 0 11.6A5.8 5.8 0 0 1 8 2.2M8 2.2v11.6M8 4.5a3.5 3.5 0 0 1 0 7",
+};
+
+/** A button that goes from one choice to the next. */
+function Setting({ name, value, sign, onClick }: { name: string; value: string; sign: string; onClick(): void }) {
+  return (
+    <button type="button" className="button bare" title={`${name}: ${value}`} onClick={onClick}>
+      <svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true" fill="none" stroke="currentColor" strokeWidth="1.4" strokeLinecap="round">
+        <path d={sign} />
+      </svg>
+      <span className="off-screen">{`${name}: `}</span>
+      <span className="setting-value">{value}</span>
+    </button>
   );
 }
 

@@ -37,7 +37,7 @@ const WAITS = {
 
 /** The phase, and in words why it does not go on. */
 export function phaseWords(pull: PullStatus): string {
-  if (pull.outcome) return pull.outcome;
+  if (pull.outcome) return pull.outcome === "ready" ? "ready" : `${pull.outcome} while ${pull.phase}`;
   const why = pull.stale ? "no word from the node" : pull.wait ? WAITS[pull.wait.kind] : undefined;
   return why ? `${pull.phase}, ${why}` : pull.phase;
 }

@@ -87,3 +87,19 @@ function inUnits(bytes: number, unit: number): string {
 }
 
 const two = (n: number): string => String(n).padStart(2, "0");
+
+/** The name of an image in the parts that people look for: whose, where, and which. `docker.io` is left out, as everywhere. */
+export function nameParts(image: string): { registry: string; path: string; name: string } {
+  const text = familiar(image);
+  const host = text.slice(0, text.indexOf("/") + 1);
+  const registry = /[.:]|^localhost\/$/.test(host) ? host : "";
+  const rest = text.slice(registry.length);
+  const cut = rest.split("@")[0]?.lastIndexOf("/") ?? -1;
+  return { registry, path: rest.slice(0, cut + 1), name: rest.slice(cut + 1) };
+}
+
+/** What a pull is called where its image has no name yet. */
+export function imageName(imageRef?: string, imageDigest?: string): string {
+  if (imageRef) return familiar(imageRef);
+  return imageDigest ? `image ${shortDigest(imageDigest)}` : "name not known yet";
+}

@@ -2,7 +2,8 @@
 
 import { useEffect, useState } from "react";
 
-export function Copy({ text, what }: { text: string; what: string }) {
+/** `says` stands on the button; without it there is only the sign. */
+export function Copy({ text, what, says }: { text: string; what: string; says?: string }) {
   const [said, setSaid] = useState<"" | "copied" | "not copied">("");
   useEffect(() => {
     if (!said) return;
@@ -10,14 +11,13 @@ export function Copy({ text, what }: { text: string; what: string }) {
     return () => clearTimeout(timer);
   }, [said]);
   return (
-    <button type="button" className="button bare" onClick={() => void copy(text).then((done) => setSaid(done ? "copied" : "not copied"))} title={`Copy ${what}`}>
+    <button type="button" className={says ? "button" : "button bare"} onClick={() => void copy(text).then((done) => setSaid(done ? "copied" : "not copied"))} title={`Copy ${what}`}>
       <svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true" fill="none" stroke="currentColor" strokeWidth="1.4">
         <rect x="5.5" y="5.5" width="8" height="8" rx="1.5" />
         <path d="M10.5 5.5v-2a1 1 0 0 0-1-1h-6a1 1 0 0 0-1 1v6a1 1 0 0 0 1 1h2" />
       </svg>
-      <span className={said ? "" : "off-screen"} role={said ? "status" : undefined}>
-        {said || `Copy ${what}`}
-      </span>
+      {said ? <span role="status">{said}</span> : says && <span aria-hidden="true">{says}</span>}
+      {!said && <span className="off-screen">{`Copy ${what}`}</span>}
     </button>
   );
 }

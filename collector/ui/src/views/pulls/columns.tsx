@@ -2,20 +2,15 @@
 
 import { Bar } from "../../parts/Bar";
 import type { Column } from "../../parts/Grid";
+import { ImageName } from "../../parts/ImageName";
 import { Mark } from "../../parts/Mark";
 import { Text } from "../../parts/Text";
 import { isRunning, stateOf, wordOf } from "../../core/look";
 import type { Row } from "../../core/order";
 import { shown } from "../../core/safe";
 import type { PullStatus } from "../../core/types";
-import { age, expected, familiar, percent, shortDigest, size, speed, time } from "../../core/words";
+import { age, expected, imageName, percent, size, speed, time } from "../../core/words";
 import { now } from "../../live/api";
-
-/** What a pull is called. */
-export function nameOf(pull: PullStatus): string {
-  if (pull.imageRef) return familiar(pull.imageRef);
-  return pull.imageDigest ? `image ${shortDigest(pull.imageDigest)}` : "name not known yet";
-}
 
 export const columns: Column<Row>[] = [
   column("mark", "", { width: "16px", narrow: "1 / 1" }, (pull) => (
@@ -23,21 +18,14 @@ export const columns: Column<Row>[] = [
       <Mark state={stateOf(pull)} progress={(pull.percent ?? 0) / 100} label={wordOf(pull)} />
     </span>
   )),
-  column("image", "Image", { width: "minmax(150px, 1.15fr)", sort: "image", narrow: "1 / 2 / 2 / 4" }, (pull) => {
-    const name = nameOf(pull);
-    return (
-      <strong className="pull-name" title={shown(pull.imageRef ?? name)}>
-        <Text>{name}</Text>
-      </strong>
-    );
-  }),
+  column("image", "Image", { width: "minmax(150px, 1.5fr)", sort: "image", narrow: "1 / 2 / 2 / 4" }, (pull) => <ImageName imageRef={pull.imageRef} imageDigest={pull.imageDigest} />),
   column("progress", "Progress", { width: "minmax(90px, 150px)", sort: "progress", narrow: "2 / 1 / 3 / 3" }, (pull) => (
-    <Bar pull={pull} name={`Progress of ${shown(nameOf(pull))}`} />
+    <Bar pull={pull} name={`Progress of ${shown(imageName(pull.imageRef, pull.imageDigest))}`} />
   )),
   column("percent", "", { width: "44px", isNumber: true, narrow: "1 / 4" }, (pull) =>
     isRunning(pull) && pull.percent !== undefined ? percent(Math.min(99, pull.percent)) : isRunning(pull) ? "" : <span className="soft">{pull.outcome}</span>,
   ),
-  column("summary", "What happens", { width: "minmax(180px, 2.4fr)", narrow: "2 / 3 / 3 / 5" }, (pull) => (
+  column("summary", "What happens", { width: "minmax(180px, 2.3fr)", from: 800, narrow: "2 / 3 / 3 / 5" }, (pull) => (
     <span className="soft" title={shown(pull.summary)}>
       <Text>{pull.summary}</Text>
     </span>
@@ -84,9 +72,7 @@ function Age({ pull }: { pull: PullStatus }) {
   const seconds = ((running ? now() : Date.parse(pull.completedAt ?? pull.updatedAt)) - from) / 1000;
   return (
     <span className="soft" title={running ? `runs for ${time(seconds)}` : `took ${time(seconds)}`}>
-      {running ? age(seconds) : <Ended at={pull.completedAt ?? pull.updatedAt} />}
+      {age(running ? seconds : (now() - Date.parse(pull.completedAt ?? pull.updatedAt)) / 1000)}
     </span>
   );
 }
-
-const Ended = ({ at }: { at: string }) => <>{age((now() - Date.parse(at)) / 1000)}</>;
