@@ -12,7 +12,7 @@ export function Spark({ series, most, label, height = 20, width = 96 }: { series
   const now = series.at(-1) ?? 0;
   return (
     <svg className="spark" viewBox={`0 0 ${width} ${height}`} width={width} height={height} role="img" aria-label={`${label}: now ${speed(now)}, highest ${speed(series.length ? top : 0)}`} preserveAspectRatio="none">
-      {series.length > 1 && (
+      {series.length > 3 && (
         <>
           <path className="spark-area" d={`M${left.toFixed(1)},${height} L${line} L${width},${height} Z`} />
           <path className="spark-line" d={`M${line}`} />

@@ -59,14 +59,14 @@ export function Facts({ pull }: { pull: PullDetail }) {
       <Fact name="Runtime">
         <Text>{`${pull.runtime ?? "not known"}, ${pull.containerdNamespace}`}</Text>
       </Fact>
-      {pull.host && <Fact name="Node's load">{hostWords(pull.host)}</Fact>}
+      {pull.host && <Fact name="Load of the node" isWide>{hostWords(pull.host)}</Fact>}
     </dl>
   );
 }
 
-function Fact({ name, children }: { name: string; children: ReactNode }) {
+function Fact({ name, isWide, children }: { name: string; isWide?: boolean; children: ReactNode }) {
   return (
-    <div>
+    <div className={isWide ? "wide" : ""}>
       <dt>{name}</dt>
       <dd>{children}</dd>
     </div>

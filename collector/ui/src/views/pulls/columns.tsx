@@ -31,10 +31,10 @@ export const columns: Column<Row>[] = [
     </span>
   )),
   column("speed", "Speed", { width: "68px", sort: "speed", isNumber: true, from: 900 }, (pull) => (isRunning(pull) && pull.bytesPerSec ? speed(pull.bytesPerSec) : "")),
-  column("eta", "Left", { width: "104px", sort: "eta", isNumber: true, from: 980 }, (pull) =>
+  column("eta", "Left", { width: "100px", sort: "eta", isNumber: true, from: 980 }, (pull) =>
     isRunning(pull) ? expected(pull.etaSeconds, pull.etaLowSeconds, pull.etaHighSeconds)?.replace("about ", "") : "",
   ),
-  column("size", "Size", { width: "64px", sort: "size", isNumber: true, from: 1280 }, (pull) => sizeOf(pull)),
+  column("size", "Size", { width: "64px", sort: "size", isNumber: true, from: 1500 }, (pull) => sizeOf(pull)),
   column("node", "Node", { width: "minmax(90px, 0.6fr)", sort: "node", from: 700 }, (pull) => (
     <span title={shown(pull.nodeName)}>
       <Text>{pull.nodeName}</Text>
