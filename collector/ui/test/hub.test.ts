@@ -110,6 +110,8 @@ test("after a doubt a stream that was silent is opened anew, one that just spoke
   expect(streams.length).toBe(1);
   state.now += 600_000;
   hub.take(tab(), "join");
+  expect(streams.length).toBe(1);
+  hub.take(tab(), "wake");
   expect(streams.length).toBe(2);
   expect(streams[0]?.readyState).toBe(2);
 });

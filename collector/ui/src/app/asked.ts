@@ -20,7 +20,7 @@ export function useAsked<T>(path: string | undefined, every: number): Asked<T> {
       if (document.hidden) return;
       try {
         const answer = await ask<T>(path, ending.signal);
-        setAsked({ path, answer });
+        if (!ending.signal.aborted) setAsked({ path, answer });
       } catch (error) {
         if (ending.signal.aborted) return;
         const problem = error instanceof Unanswered ? error : new Unanswered(0, String(error));

@@ -31,7 +31,7 @@ export async function ask<T>(path: string, signal?: AbortSignal): Promise<T> {
   // The header has whole seconds; half of one is what is missing on average. A cached answer has an old date.
   const off = (began + Date.now()) / 2 - (date + 500);
   if (answer.status !== 304 && Number.isFinite(off)) ahead = Math.abs(off) < 2_000 ? 0 : off;
-  const body = (await answer.json().catch(() => ({}))) as T & { error?: { message?: string } };
-  if (!answer.ok) throw new Unanswered(answer.status, body.error?.message ?? `HTTP ${answer.status}`);
-  return body;
+  if (answer.ok) return (await answer.json()) as T;
+  const problem = (await answer.json().catch(() => undefined)) as { error?: { message?: string } } | undefined;
+  throw new Unanswered(answer.status, problem?.error?.message ?? `HTTP ${answer.status}`);
 }

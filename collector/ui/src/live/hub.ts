@@ -24,8 +24,8 @@ export type Down =
   | { kind: "sync" }
   | { kind: "status"; status: Status };
 
-/** From a tab to the hub. */
-export type Up = "join" | "sleep" | "leave" | "doubt";
+/** From a tab to the hub. Who wakes up joins again, and doubts that the connection survived. */
+export type Up = "join" | "wake" | "sleep" | "leave" | "doubt";
 
 export interface Tab {
   send(message: Down): void;
@@ -43,7 +43,7 @@ export interface World {
 
 /** Pulls in one message to a tab that joins. */
 const CHUNK = 500;
-/** A stream from which nothing came for so long is not trusted after a doubt, milliseconds. */
+/** A stream from which nothing came for so long, or that is not open after so long, is not trusted after a doubt, milliseconds. */
 const TRUSTED = 2_000;
 
 export class Hub {
@@ -53,6 +53,7 @@ export class Hub {
   #stream: EventSource | null = null;
   #lastId = "";
   #heard = 0;
+  #began = 0;
   #failures = 0;
   #timer: unknown = null;
   #isSynced = false;
@@ -66,9 +67,9 @@ export class Hub {
   }
 
   take(tab: Tab, message: Up): void {
-    if (message === "join") this.#join(tab);
-    else if (message === "doubt") this.#doubt();
-    else this.#tabs.delete(tab);
+    if (message === "join" || message === "wake") this.#join(tab);
+    if (message === "wake" || message === "doubt") this.#doubt();
+    if (message === "sleep" || message === "leave") this.#tabs.delete(tab);
   }
 
   /** A tab that is new or woke up: the present state first, then what changes. */
@@ -85,13 +86,13 @@ export class Hub {
       this.#connect("");
       return;
     }
-    if (this.#status.kind === "connecting" && this.#stream) return;
-    this.#doubt();
+    if (!this.#stream) this.#connect();
   }
 
   /** The connection may be dead without knowing it: after sleep, or when the network came back. */
   #doubt(): void {
-    if (this.#status.kind !== "live" || this.world.now() - this.#heard > TRUSTED) this.#connect();
+    const isNew = this.#stream?.readyState === 0 && this.world.now() - this.#began < TRUSTED;
+    if (!isNew && (this.#status.kind !== "live" || this.world.now() - this.#heard > TRUSTED)) this.#connect();
   }
 
   #connect(from = this.#lastId): void {
@@ -101,6 +102,7 @@ export class Hub {
     const resume = from && `&lastEventId=${encodeURIComponent(from)}`;
     const stream = this.world.open(`${this.root}api/v1/frames?summary=true${resume}`);
     this.#stream = stream;
+    this.#began = this.world.now();
     stream.onopen = () => {
       this.#failures = 0;
       this.#heard = this.world.now();

@@ -64,7 +64,7 @@ function withLock(receive: (message: Down) => void): Link {
     else if (data.to === "" && isAwake) channel.postMessage({ from: me, up: "join" } satisfies Letter);
   };
   return (message) => {
-    isAwake = message === "join" || (isAwake && message === "doubt");
+    isAwake = message === "join" || message === "wake" || (isAwake && message === "doubt");
     if (own) own(message);
     else channel.postMessage({ from: me, up: message } satisfies Letter);
   };

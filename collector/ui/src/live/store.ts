@@ -29,9 +29,9 @@ export class Store {
   start(): void {
     this.#send = link((message) => this.#receive(message));
     if (!document.hidden) this.#send("join");
-    document.addEventListener("visibilitychange", () => this.#send(document.hidden ? "sleep" : "join"));
+    document.addEventListener("visibilitychange", () => this.#send(document.hidden ? "sleep" : "wake"));
     addEventListener("pagehide", () => this.#send("leave"));
-    addEventListener("pageshow", ({ persisted }) => persisted && this.#send("join"));
+    addEventListener("pageshow", ({ persisted }) => persisted && this.#send("wake"));
     addEventListener("online", () => this.#send("doubt"));
     let last = performance.now();
     setInterval(() => {
