@@ -41,6 +41,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
     tally.one(step("book", || book::run(repo))?);
     step("commands", || commands::run(repo, &crate::all()))?;
     tally.one(step("web UI", || ui::test(repo))?);
+    tally.one(step("browser", || ui::browser(repo))?);
     let tests = step("tests", || {
         let all = ["test", "--workspace", "--exclude", "e2e", "--all-features", "--no-fail-fast"];
         tally.follow(repo.cargo(&all), |line| say(line))

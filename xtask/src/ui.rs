@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 
+use crate::build::{self, Profile};
 use crate::node::{self, Installed};
 use crate::shell::{self, Repo, say};
 
@@ -19,6 +20,8 @@ const SOURCES: [&str; 8] =
     ["src", "public", "index.html", "embed.html", "package.json", "package-lock.json", "tsconfig.json", "vite.config.ts"];
 /// What the build writes last.
 const BUILT: &str = "dist/index.html.br";
+/// What the browser is called.
+const CHROMIUMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// Builds the page if it is not built, or old.
 ///
@@ -50,6 +53,33 @@ pub(crate) fn test(repo: &Repo) -> anyhow::Result<Option<String>> {
     shell::run(&mut script(&folder, "check"))?;
     shell::run(&mut script(&folder, "test"))?;
     Ok(None)
+}
+
+/// The tests in a real browser, against the binaries of everyday work. They ask of a machine what it may not have: Node and a Chromium.
+///
+/// # Errors
+/// When one fails, or what they need does not build.
+pub(crate) fn browser(repo: &Repo) -> anyhow::Result<Option<String>> {
+    let folder = repo.root.join(FOLDER);
+    let Some(chromium) = chromium() else {
+        return Ok(node::skipped("browser", "no Chromium"));
+    };
+    if let Installed::No(why) = node::install(&folder)? {
+        return Ok(node::skipped("browser", why));
+    }
+    let binaries = build::binaries(repo, Profile::Dev)?;
+    build::program(repo, Profile::Dev, "e2e", "scenario")?;
+    shell::run(script(&folder, "browser").env("CHROMIUM", chromium).env("E2E_BINARIES", binaries))?;
+    Ok(None)
+}
+
+/// The browser that `CHROMIUM` names, or the first of its names on the path.
+fn chromium() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<_> = std::env::split_paths(&path).collect();
+    let found =
+        || CHROMIUMS.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|path| path.is_file());
+    std::env::var_os("CHROMIUM").map(PathBuf::from).or_else(found)
 }
 
 fn script(folder: &Path, name: &str) -> Command {
