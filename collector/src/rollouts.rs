@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use lifecycle::{
     board::{ContainerStatus, PodStatus, Workload, status::PullStatus},
     explain::Rollout,
+    pull::PullId,
 };
 
 use crate::snapshot::{Row, Snapshot};
@@ -32,23 +33,84 @@ fn row_of<'a>(container: &ContainerStatus, snapshot: &'a Snapshot) -> Option<&'a
 
 /// How far each node is: as its slowest pod.
 fn rollout(pods: &[&PodStatus], snapshot: &Snapshot) -> Rollout {
-    let mut nodes: BTreeMap<&str, (u8, Option<f64>)> = BTreeMap::new();
+    let mut nodes: BTreeMap<&str, Slowest> = BTreeMap::new();
     for pod in pods {
-        let node = pod.node_name.as_deref().unwrap_or_default();
-        for container in &pod.containers {
-            let eta = row_of(container, snapshot).and_then(|row| row.view.eta()).map(|eta| eta.as_secs_f64());
-            let rank = match container.state {
-                "ready" => 0,
-                "pulling" => 1,
-                "failed" => 3,
-                _ => 2,
-            };
-            let slowest = nodes.entry(node).or_insert((0, None));
-            *slowest = if rank > slowest.0 || rank == slowest.0 && eta > slowest.1 { (rank, eta) } else { *slowest };
+        let slowest = nodes.entry(pod.node_name.as_deref().unwrap_or_default()).or_default();
+        *slowest = slowest.or(Slowest::of(pod, snapshot));
+    }
+    let count = |wanted| nodes.values().filter(|node| node.stage == wanted).count();
+    let open = nodes.values().filter(|node| node.stage > Stage::Ready).map(|node| node.eta_seconds);
+    let eta_seconds = open.collect::<Option<Vec<_>>>().and_then(|etas| etas.into_iter().max_by(f64::total_cmp));
+    Rollout {
+        done: count(Stage::Ready),
+        pulling: count(Stage::Pulling),
+        queued: count(Stage::Queued),
+        failed: count(Stage::Failed),
+        eta_seconds,
+    }
+}
+
+/// How far an image is where it is wanted; the later, the slower.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// It is there.
+    #[default]
+    Ready,
+    /// It is pulled.
+    Pulling,
+    /// It waits for its turn.
+    Queued,
+    /// It was not to be had.
+    Failed,
+}
+
+impl Stage {
+    /// The words for them.
+    pub(crate) const ALL: [&str; 4] = ["ready", "pulling", "queued", "failed"];
+
+    fn of(state: &str) -> Self {
+        match state {
+            "ready" => Self::Ready,
+            "pulling" => Self::Pulling,
+            "failed" => Self::Failed,
+            _ => Self::Queued,
         }
     }
-    let count = |wanted: u8| nodes.values().filter(|(rank, _)| *rank == wanted).count();
-    let open: Vec<_> = nodes.values().filter(|(rank, _)| *rank > 0).map(|(_, eta)| *eta).collect();
-    let eta_seconds = open.iter().copied().collect::<Option<Vec<_>>>().and_then(|etas| etas.into_iter().max_by(f64::total_cmp));
-    Rollout { done: count(0), pulling: count(1), queued: count(2), failed: count(3), eta_seconds }
+
+    /// One of [`Self::ALL`].
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Pulling => "pulling",
+            Self::Queued => "queued",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The slowest of several containers, which is what all of them wait for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Slowest {
+    pub(crate) stage: Stage,
+    /// Estimated seconds until its image is there.
+    pub(crate) eta_seconds: Option<f64>,
+    /// The pull that brings the image, brought or did not bring it.
+    pub(crate) pull: Option<PullId>,
+}
+
+impl Slowest {
+    /// Of a pod's.
+    pub(crate) fn of(pod: &PodStatus, snapshot: &Snapshot) -> Self {
+        let each = pod.containers.iter().map(|container| Self {
+            stage: Stage::of(container.state),
+            eta_seconds: row_of(container, snapshot).and_then(|row| row.view.eta()).map(|eta| eta.as_secs_f64()),
+            pull: container.pull_id,
+        });
+        each.reduce(Self::or).unwrap_or_default()
+    }
+
+    fn or(self, other: Self) -> Self {
+        let rank = |of: &Self| (of.stage, of.eta_seconds.unwrap_or(-1.0));
+        if rank(&other) > rank(&self) { other } else { self }
+    }
 }

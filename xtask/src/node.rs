@@ -12,6 +12,8 @@ use crate::shell::{Repo, say};
 
 /// What npm says when it is the network that is missing (Node's and npm's names of errors).
 const AWAY: [&str; 6] = ["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH"];
+/// What npm says where a folder wants a newer Node (`engine-strict`).
+const TOO_OLD: &str = "EBADENGINE";
 
 /// Gives `input` to the check in this folder, which is called `name`. Where it cannot run, says so and returns what it said.
 ///
@@ -61,6 +63,9 @@ pub(crate) fn install(folder: &Path) -> anyhow::Result<Installed> {
         return Ok(Installed::Yes);
     }
     let said = String::from_utf8_lossy(&install.stderr);
+    if said.contains(TOO_OLD) {
+        return Ok(Installed::No("this Node is too old"));
+    }
     if is_away(&said) {
         return Ok(Installed::No("npm reaches no registry"));
     }

@@ -1,11 +1,12 @@
 //! What people and programs read: REST, the event stream, the page, health, and `/metrics` on its own port.
 //!
-//! Reads snapshots only; nothing here can hold up the intake. [`routes`] is the table of the API; [`api`], [`pods`] and [`images`] answer
-//! questions, [`sse`] streams changes, [`query`] is what they are asked with, [`door`] knows who may ask. [`report`] alone takes something
+//! Reads snapshots only; nothing here can hold up the intake. [`routes`] is the table of the API; [`api`], [`pods`], [`images`] and
+//! [`badge`] answer questions, [`sse`] streams changes, [`query`] is what they are asked with, [`door`] knows who may ask. [`report`] alone takes something
 //! in.
 
 mod answer;
 mod api;
+mod badge;
 mod door;
 mod images;
 mod openapi;
@@ -73,6 +74,7 @@ pub(crate) fn site(
     let answering = Arc::new(Semaphore::new(answer::MAX_ANSWERING));
     let site = Site { stage: sse::Stage::new(view.clone(), metrics, caps), view, answering, surroundings };
     let router = routes::router()
+        .merge(badge::router())
         .with_state(site)
         .route_layer(middleware::from_fn_with_state(door, door::admit))
         .merge(desk.router())

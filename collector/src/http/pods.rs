@@ -9,8 +9,10 @@ use axum::{
     response::Response,
 };
 use lifecycle::{
-    board::{ContainerStatus, PodKey, PodStatus, status::PullStatus},
+    board::{ContainerStatus, PodKey, PodStatus, Workload, status::PullStatus},
     explain::{self, Image},
+    pull::PullId,
+    time::Timestamp,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -19,10 +21,10 @@ use serde_json::value::RawValue;
 use super::{
     Problem, Site,
     answer::written,
-    query::{Asked, NAMESPACE},
+    query::{Asked, NAMESPACE, NODE, POD_KEYS, WORKLOAD},
 };
 use crate::{
-    rollouts::{self, pull_of},
+    rollouts::{self, Slowest, Stage, pull_of},
     snapshot::Snapshot,
 };
 
@@ -36,6 +38,48 @@ pub(super) struct PodAnswer<'a> {
     /// The pulls that its containers name, without layers.
     #[schemars(with = "Vec<PullStatus>")]
     pulls: Vec<&'a RawValue>,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PodList<'a> {
+    /// The pods, by namespace and name.
+    pods: Vec<PodItem<'a>>,
+    /// Where the list goes on; absent at its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// One pod in short.
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PodItem<'a> {
+    /// Its namespace.
+    namespace: &'a str,
+    /// Its name.
+    pod_name: &'a str,
+    /// Where it was placed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_name: Option<&'a str>,
+    /// Who made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workload: Option<&'a Workload>,
+    /// How far its slowest container is: `ready`, `pulling`, `queued` or `failed`.
+    #[schemars(extend("enum" = Stage::ALL))]
+    state: &'static str,
+    /// The pull that this container names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pull_id: Option<PullId>,
+    /// Estimated seconds until its image is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eta_seconds: Option<f64>,
+    /// When the kubelet first asked for one of its images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_since: Option<Timestamp>,
+    /// Its containers.
+    container_count: usize,
+    /// The one sentence.
+    summary: String,
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -67,6 +111,55 @@ struct WorkloadStatus {
     /// Estimated seconds until the last node has the images; absent where a node has no estimate.
     #[serde(skip_serializing_if = "Option::is_none")]
     eta_seconds: Option<f64>,
+}
+
+/// `GET /api/v1/pods`.
+pub(super) async fn pods(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    let mut asked = Asked::read(&uri, &POD_KEYS)?;
+    let limit = asked.limit()?;
+    let [namespace, workload, node, cursor] = [NAMESPACE.name, WORKLOAD.name, NODE.name, "cursor"].map(|key| asked.text(key));
+    let behind = cursor.map(|text| {
+        let (namespace, name) = text.split_once('/').unwrap_or((&text, ""));
+        (namespace.to_owned(), name.to_owned())
+    });
+    site.answer(headers, move |snapshot| {
+        let is = |wanted: &Option<String>, text: Option<&str>| wanted.as_deref().is_none_or(|wanted| text == Some(wanted));
+        let is_of = |pod: &PodStatus| match (&workload, &pod.workload) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(wanted), Some(of)) => wanted.split_once('/').is_some_and(|(kind, name)| (kind, name) == (&of.kind, &of.name)),
+        };
+        let mut wanted = snapshot.pods().map(AsRef::as_ref).filter(|pod| {
+            let at = (&*pod.namespace, &*pod.pod_name);
+            behind.as_ref().is_none_or(|(namespace, name)| at > (namespace.as_str(), name.as_str()))
+                && is(&namespace, Some(&pod.namespace))
+                && is(&node, pod.node_name.as_deref())
+                && is_of(pod)
+        });
+        let pods: Vec<_> = wanted.by_ref().take(limit).map(|pod| PodItem::of(pod, snapshot)).collect();
+        let last = wanted.next().and(pods.last());
+        let next_cursor = last.map(|pod| format!("{}/{}", pod.namespace, pod.pod_name));
+        written(&PodList { pods, next_cursor })
+    })
+    .await
+}
+
+impl<'a> PodItem<'a> {
+    fn of(pod: &'a PodStatus, snapshot: &Snapshot) -> Self {
+        let slowest = Slowest::of(pod, snapshot);
+        Self {
+            namespace: &pod.namespace,
+            pod_name: &pod.pod_name,
+            node_name: pod.node_name.as_deref(),
+            workload: pod.workload.as_ref(),
+            state: slowest.stage.word(),
+            pull_id: slowest.pull,
+            eta_seconds: slowest.eta_seconds,
+            waiting_since: pod.containers.iter().filter_map(|container| container.waiting_since).min(),
+            container_count: pod.containers.len(),
+            summary: summary(pod, snapshot),
+        }
+    }
 }
 
 /// `GET /api/v1/pods/{namespace}/{pod}`.
@@ -115,7 +208,8 @@ pub(super) async fn workloads(State(site): State<Site>, uri: Uri, headers: Heade
     .await
 }
 
-fn summary(pod: &PodStatus, snapshot: &Snapshot) -> String {
+/// The one sentence of a pod.
+pub(super) fn summary(pod: &PodStatus, snapshot: &Snapshot) -> String {
     let images: Vec<_> = pod.containers.iter().map(|container| image(container, pull_of(container, snapshot))).collect();
     explain::pod(&images)
 }

@@ -46,6 +46,7 @@ const fn key(name: &'static str, value: Value, help: &'static str) -> Key {
 pub(super) const NAMESPACE: Key = key("namespace", Value::Text, "Only of this namespace.");
 pub(super) const NODE: Key = key("node", Value::Text, "Only on this node.");
 pub(super) const IMAGE: Key = key("image", Value::Text, "Only images whose full name contains this.");
+pub(super) const WORKLOAD: Key = key("workload", Value::Text, "Only of this workload, as Kind/name.");
 pub(super) const REGISTRY: Key = key("registry", Value::Text, "Only from this registry.");
 const LIMIT: Key = key("limit", Value::Limit, "So many at most; what follows is behind nextCursor.");
 const CURSOR: Key = key("cursor", Value::Text, "The nextCursor of an earlier answer: go on behind it.");
@@ -73,6 +74,9 @@ const SUMMARY: Key = key("summary", Value::Flag, "Whether sentences are told whe
 
 /// The keys of a list of images.
 pub(super) const IMAGE_KEYS: [Key; 5] = [IMAGE, REGISTRY, NODE, LIMIT, CURSOR];
+
+/// The keys of a list of pods.
+pub(super) const POD_KEYS: [Key; 5] = [NAMESPACE, WORKLOAD, NODE, LIMIT, CURSOR];
 
 /// The questions about pulls; each refuses the keys of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

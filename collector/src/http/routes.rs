@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{
     Site, api, images, openapi, pods,
-    query::{IMAGE_KEYS, Key, NAMESPACE, Question},
+    query::{IMAGE_KEYS, Key, NAMESPACE, POD_KEYS, Question},
     sse, surroundings,
 };
 
@@ -57,6 +57,13 @@ pub(super) fn routes() -> Vec<Route> {
             "Everything that the start of a pod waits for.",
             get(pods::pod),
         ),
+        list::<pods::PodList<'_>>(
+            "/api/v1/pods",
+            "listPods",
+            "Pods that wait for images, or did lately, in short.",
+            get(pods::pods),
+        )
+        .with(&POD_KEYS),
         list::<pods::WorkloadList>(
             "/api/v1/workloads",
             "listWorkloads",

@@ -154,6 +154,16 @@ async fn a_pod_that_does_not_get_its_image_is_told_with_every_try() {
     assert_fits(&document, "/api/v1/workloads", &workloads);
     assert_eq!((&workloads["workloads"][0]["name"], &workloads["workloads"][0]["nodesFailed"]), (&json!("web"), &json!(1)));
     assert_eq!(house.get("/api/v1/workloads?namespace=other").await.1["workloads"], json!([]));
+    for (query, found) in
+        [("", 1), ("?workload=StatefulSet/web&namespace=shop", 1), ("?workload=Deployment/other", 0), ("?cursor=shop/web-0", 0)]
+    {
+        let pods = house.get(&format!("/api/v1/pods{query}")).await.1;
+        assert_fits(&document, "/api/v1/pods", &pods);
+        assert_eq!(pods["pods"].as_array().map(Vec::len), Some(found), "{query}");
+        assert!(
+            pods["pods"].as_array().unwrap().iter().all(|pod| pod["state"] == "failed" && pod["pullId"] == container["pullId"])
+        );
+    }
 
     for query in ["q=WEB-0", "pod=web-0&outcome=failed", "namespace=shop", "q=gone:1"] {
         assert_eq!(house.get(&format!("/api/v1/pulls?{query}")).await.1["pulls"].as_array().map(Vec::len), Some(2), "{query}");
