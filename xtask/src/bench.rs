@@ -8,6 +8,7 @@ use anyhow::Context as _;
 
 use crate::build::{self, Profile};
 use crate::shell::{Repo, step};
+use crate::ui;
 
 /// What to measure.
 #[derive(clap::Subcommand)]
@@ -34,6 +35,12 @@ pub(crate) enum Bench {
         #[arg(long)]
         only: Option<String>,
     },
+    /// The web UI with 5,000 pulls that change once a second: script per frame, memory, first paint, size. Needs Node and Chromium
+    Ui {
+        /// How long memory is watched
+        #[arg(long, default_value_t = 10)]
+        minutes: u32,
+    },
     /// How good the estimated times to ready are, against an oracle that knows the true mean rate: simulated pulls, the real mind
     Eta {
         /// Simulated nodes of each class
@@ -54,6 +61,8 @@ enum Program {
     Kit(Profile),
     /// Measures the agent's mind, which needs nothing built.
     Simulation,
+    /// Measures the web UI for so many minutes.
+    Browser(u32),
 }
 
 impl Bench {
@@ -68,6 +77,7 @@ impl Bench {
                 args.extend(only.iter().flat_map(|only| words(&["--only", only])));
                 (Program::Kit(Profile::Release), args)
             }
+            Self::Ui { minutes } => (Program::Browser(*minutes), Vec::new()),
             Self::Eta { real: true, .. } => (Program::Kit(Profile::Quick), words(&["eta"])),
             Self::Eta { nodes, tune: true, .. } => (Program::Simulation, words(&["--nodes", &nodes.to_string(), "--tune"])),
             Self::Eta { nodes, .. } => (Program::Simulation, words(&["--nodes", &nodes.to_string()])),
@@ -91,6 +101,7 @@ pub(crate) fn run(repo: &Repo, bench: &Bench) -> anyhow::Result<()> {
             command.env("E2E_BINARIES", binaries);
             command
         }
+        Program::Browser(minutes) => return ui::measure(repo, minutes),
         Program::Simulation => Command::new(step("build", || build::program(repo, Profile::Quick, "xtask", "eta"))?),
     };
     command.current_dir(&repo.root).arg("--results").arg(repo.root.join("bench-results")).args(args);

@@ -90,6 +90,8 @@ enum Command {
     Bench(bench::Bench),
     /// Builds the web UI, which the collector embeds; needs Node and npm
     Ui,
+    /// Draws every view of the web UI anew into docs/ui; needs Node and Chromium
+    Screenshots,
     /// The binaries as shipped: static, each shown to run alone, and their sizes
     Dist,
     /// The container images, without Docker: folders and archives in the OCI layout
@@ -133,6 +135,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Scenario(args) => scenario::run(&repo, &args),
         Command::Bench(bench) => bench::run(&repo, &bench),
         Command::Ui => ui::build(&repo),
+        Command::Screenshots => ui::screenshots(&repo),
         Command::Dist => dist::run(&repo),
         Command::Image(args) => image::run(&repo, &args),
     }

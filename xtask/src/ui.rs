@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::build::{self, Profile};
 use crate::node::{self, Installed};
@@ -60,17 +60,45 @@ pub(crate) fn test(repo: &Repo) -> anyhow::Result<Option<String>> {
 /// # Errors
 /// When one fails, or what they need does not build.
 pub(crate) fn browser(repo: &Repo) -> anyhow::Result<Option<String>> {
+    in_browser(repo, Profile::Dev, "browser", &[])
+}
+
+/// Measures the page with thousands of pulls that change every second, for so many minutes.
+///
+/// # Errors
+/// When a promise is not kept, or there is no Chromium or no npm here.
+pub(crate) fn measure(repo: &Repo, minutes: u32) -> anyhow::Result<()> {
+    needed(in_browser(repo, Profile::Quick, "measure", &[("BENCH_MINUTES", minutes.to_string())])?)
+}
+
+/// Draws every view anew into `docs/ui/`.
+///
+/// # Errors
+/// When a view does not come up, or there is no Chromium or no npm here.
+pub(crate) fn screenshots(repo: &Repo) -> anyhow::Result<()> {
+    needed(in_browser(repo, Profile::Quick, "screenshots", &[])?)
+}
+
+/// Runs a script that drives Chromium against what is built, or says why it cannot.
+fn in_browser(repo: &Repo, profile: Profile, name: &str, env: &[(&str, String)]) -> anyhow::Result<Option<String>> {
     let folder = repo.root.join(FOLDER);
     let Some(chromium) = chromium() else {
-        return Ok(node::skipped("browser", "no Chromium"));
+        return Ok(node::skipped(name, "no Chromium"));
     };
     if let Installed::No(why) = node::install(&folder)? {
-        return Ok(node::skipped("browser", why));
+        return Ok(node::skipped(name, why));
     }
-    let binaries = build::binaries(repo, Profile::Dev)?;
-    build::program(repo, Profile::Dev, "e2e", "scenario")?;
-    shell::run(script(&folder, "browser").env("CHROMIUM", chromium).env("E2E_BINARIES", binaries))?;
+    let binaries = build::binaries(repo, profile)?;
+    build::program(repo, profile, "e2e", "scenario")?;
+    let mut command = script(&folder, name);
+    command.env("CHROMIUM", chromium).env("E2E_BINARIES", binaries).envs(env.iter().map(|(name, value)| (name, value)));
+    shell::run(&mut command)?;
     Ok(None)
+}
+
+/// What was asked for by name has to be done.
+fn needed(skipped: Option<String>) -> anyhow::Result<()> {
+    skipped.map_or(Ok(()), |why| bail!(why))
 }
 
 /// The browser that `CHROMIUM` names, or the first of its names on the path.
