@@ -2,6 +2,8 @@
 
 import { expect, test } from "vitest";
 import { LONGEST, pause } from "../src/core/backoff";
+import { Pulls } from "../src/core/pulls";
+import type { Frame } from "../src/core/types";
 import { type Down, Hub, type Tab, type World } from "../src/live/hub";
 import { pull } from "./pull";
 
@@ -74,6 +76,28 @@ test("all tabs share one stream, and who comes later gets the present state firs
   hub.take(one, "leave");
   last().tells({}, "e.3");
   expect(one.kinds().filter((kind) => kind === "frame").length).toBe(2);
+});
+
+test("who comes in the middle of a snapshot misses nothing of it, and keeps nothing that it does not tell", () => {
+  const { it, last } = world();
+  const hub = new Hub("http://x/", it);
+  hub.take(tab(), "join");
+  last().opens();
+  last().tells({ whole: [[1, pull({ id: "old" })]] }, "e.1");
+  last().sync({ lastEventId: "e.1" });
+  last().opens();
+  last().tells({ whole: [[2, pull({ id: "new" })]] }, "f.1");
+  const late = tab();
+  hub.take(late, "join");
+  last().sync({ lastEventId: "f.2" });
+  const seen = new Pulls(() => 0);
+  for (const message of late.got) {
+    if (message.kind === "open") seen.open();
+    if (message.kind === "whole") seen.apply({ whole: message.pulls });
+    if (message.kind === "frame") seen.apply(JSON.parse(message.data) as Frame);
+    if (message.kind === "sync") seen.sync();
+  }
+  expect([...seen.all.values()].map(({ id }) => id)).toEqual(["new"]);
 });
 
 test("a stream that breaks is taken up where it was, later each time, and the tabs know since when and why", async () => {

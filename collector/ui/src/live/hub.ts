@@ -49,6 +49,8 @@ const TRUSTED = 2_000;
 export class Hub {
   #pulls: Pulls;
   #tabs = new Set<Tab>();
+  /** Those of them that missed the beginning of the snapshot that may be coming. */
+  #late = new Set<Tab>();
   #status: Status = { kind: "connecting" };
   #stream: EventSource | null = null;
   #lastId = "";
@@ -69,24 +71,27 @@ export class Hub {
   take(tab: Tab, message: Up): void {
     if (message === "join" || message === "wake") this.#join(tab);
     if (message === "wake" || message === "doubt") this.#doubt();
-    if (message === "sleep" || message === "leave") this.#tabs.delete(tab);
+    if (message === "sleep" || message === "leave") {
+      this.#tabs.delete(tab);
+      this.#late.delete(tab);
+    }
   }
 
   /** A tab that is new or woke up: the present state first, then what changes. */
   #join(tab: Tab): void {
     this.#tabs.add(tab);
     tab.send({ kind: "status", status: this.#status });
-    if (this.#isSynced) {
-      tab.send({ kind: "open" });
-      const all = [...this.#pulls.all];
-      for (let at = 0; at < all.length; at += CHUNK) tab.send({ kind: "whole", pulls: all.slice(at, at + CHUNK) });
-      tab.send({ kind: "sync" });
-    } else if (this.#stream?.readyState === 1) {
-      // In the middle of a snapshot: begin anew, for all.
-      this.#connect("");
-      return;
-    }
+    if (this.#isSynced) this.#tell(tab);
+    if (this.#stream?.readyState === 1) this.#late.add(tab);
     if (!this.#stream) this.#connect();
+  }
+
+  /** Everything as it is. */
+  #tell(tab: Tab): void {
+    tab.send({ kind: "open" });
+    const all = [...this.#pulls.all];
+    for (let at = 0; at < all.length; at += CHUNK) tab.send({ kind: "whole", pulls: all.slice(at, at + CHUNK) });
+    tab.send({ kind: "sync" });
   }
 
   /** The connection may be dead without knowing it: after sleep, or when the network came back. */
@@ -107,6 +112,7 @@ export class Hub {
       this.#failures = 0;
       this.#heard = this.world.now();
       this.#pulls.open();
+      this.#late.clear();
       this.#all({ kind: "open" });
       if (this.#isSynced) this.#say({ kind: "live" });
     };
@@ -119,7 +125,8 @@ export class Hub {
       this.#note(message);
       this.#pulls.sync();
       this.#isSynced = true;
-      this.#all({ kind: "sync" });
+      for (const tab of this.#tabs) this.#late.has(tab) ? this.#tell(tab) : tab.send({ kind: "sync" });
+      this.#late.clear();
       this.#say({ kind: "live" });
     });
     stream.onerror = () => void this.#failed(stream);
@@ -139,9 +146,8 @@ export class Hub {
     this.#timer = this.world.later(wait, () => this.#connect());
     // An EventSource does not say why; the API does.
     const why = await this.world.fetch(`${this.root}api/v1/summary`).then(whyNot, () => "unreachable" as const);
-    if (this.#stream === null || this.#status.kind !== "live" || (this.#stream as EventSource).readyState !== 1) {
-      this.#say({ kind: "away", since, why });
-    }
+    const isBack = (this.#stream as EventSource | null)?.readyState === 1;
+    if (!isBack) this.#say({ kind: "away", since, why });
   }
 
   #say(status: Status): void {

@@ -2,7 +2,7 @@
 // that however much happens the page draws once; a tab that nobody sees takes nothing and asks for the present when it is seen again.
 
 import { Pulls } from "../core/pulls";
-import { sums } from "../core/sums";
+import { sums, type Sums } from "../core/sums";
 import type { Frame } from "../core/types";
 import type { Down, Status } from "./hub";
 import { now } from "./api";
@@ -21,6 +21,13 @@ export class Store {
   /** Grows whenever anything above changed. */
   version = 0;
 
+  /** The tiles' numbers of the moment; counted once, however many ask. */
+  get sums(): Sums {
+    if (this.#counted?.version !== this.pulls.version) this.#counted = { version: this.pulls.version, sums: sums(this.pulls) };
+    return this.#counted.sums;
+  }
+
+  #counted: { version: number; sums: Sums } | undefined;
   #waiting: Down[] = [];
   #readers = new Set<() => void>();
   #isDrawing = false;
@@ -79,7 +86,7 @@ export class Store {
 
   /** Once a second: how fast everything was. */
   #beat(): void {
-    this.pace.beat(this.pulls, sums(this.pulls).bytesPerSec);
+    this.pace.beat(this.pulls, this.sums.bytesPerSec);
     this.#told();
   }
 

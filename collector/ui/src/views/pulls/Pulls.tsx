@@ -80,7 +80,8 @@ const classOf = (row: Row): string => (row.kind === "pull" && row.isGone ? "gone
 /** The rows of the moment; while they are held, the order of the moment when that began. */
 function useListed(isHeld: boolean, closed: ReadonlySet<string>): Listed {
   const place = usePlace();
-  const { pulls, version } = useLive();
+  const { pulls } = useLive();
+  const { version } = pulls;
   const before = useRef<{ wish: object; rows: Row[] } | null>(null);
   const wish = useMemo(
     () => ({

@@ -3,7 +3,6 @@
 import { go, usePlace } from "../../app/here";
 import { useLive } from "../../app/live";
 import { has, parse, printed, type Term, toggled } from "../../core/query";
-import { sums } from "../../core/sums";
 import { grouped, speed } from "../../core/words";
 import { Spark } from "../../parts/Spark";
 import { CLUSTER } from "../../live/pace";
@@ -11,8 +10,7 @@ import { CLUSTER } from "../../live/pace";
 const is = (value: string): Term => ({ key: "is", value, not: false });
 
 export function Tiles() {
-  const { pulls, pace, isKnown } = useLive();
-  const now = sums(pulls);
+  const { sums: now, pace, isKnown } = useLive();
   const tiles: [label: string, term: Term, number: number, tone: string][] = [
     ["Active", is("active"), now.active, "downloading"],
     ["Queued", is("queued"), now.queued, "queued"],
