@@ -1,6 +1,6 @@
 // The line on top: name, cluster, views, how it stands with the stream, settings, help.
 
-import { VIEWS, type View } from "../core/place";
+import { CLOSED, VIEWS, type View } from "../core/place";
 import type { Surroundings } from "../core/types";
 import { Text } from "../parts/Text";
 import { useAsked } from "./asked";
@@ -39,12 +39,12 @@ export function Header() {
         {VIEWS.map((name) => (
           <a
             key={name}
-            href={href({ view: name, pull: undefined, pod: undefined, workload: undefined })}
+            href={href({ view: name, ...CLOSED, by: undefined })}
             aria-current={view === name ? "page" : undefined}
             onClick={(event) => {
               if (event.metaKey || event.ctrlKey || event.shiftKey) return;
               event.preventDefault();
-              go({ view: name, q, pull: undefined, pod: undefined, workload: undefined });
+              go({ view: name, q, ...CLOSED, by: undefined });
             }}
           >
             {NAMES[name]}

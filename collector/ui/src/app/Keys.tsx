@@ -1,7 +1,7 @@
 // The keys that work everywhere, and the page of help that names them all and the language of the query box.
 
 import { useEffect, useRef } from "react";
-import { VIEWS } from "../core/place";
+import { CLOSED, VIEWS } from "../core/place";
 import { IS, KEY_HELP, KEYS } from "../core/query";
 import { go } from "./here";
 
@@ -33,7 +33,7 @@ export function Keys() {
       isGoing.current = false;
       if (wasGoing) {
         const view = VIEWS.find((name) => name.startsWith(event.key));
-        if (view) go({ view, pull: undefined, pod: undefined, workload: undefined });
+        if (view) go({ view, ...CLOSED, by: undefined });
       } else if (event.key === "/") focusOn("[data-query]");
       else if (event.key === "?") showKeys();
       else if (event.key === "g") isGoing.current = true;
@@ -82,7 +82,7 @@ export function Keys() {
 
 /** Closes what is open, and goes back to the table. */
 function close(): void {
-  go({ pull: undefined, pod: undefined, workload: undefined });
+  go({ ...CLOSED });
   focusOn("[data-grid]");
 }
 

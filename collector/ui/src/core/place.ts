@@ -19,7 +19,20 @@ export interface Place {
   pod?: string;
   /** The workload that is open, `namespace/kind/name`. */
   workload?: string;
+  /** The node that is open. */
+  node?: string;
+  /** The image that is open, by its full name. */
+  image?: string;
+  /** What the view of workloads lists, if not workloads. */
+  list?: "pods";
+  /** The column by which a view other than that of pulls is sorted; `-` before it turns it round. */
+  by?: string;
 }
+
+/** Nothing is open. */
+export const CLOSED = { pull: undefined, pod: undefined, workload: undefined, node: undefined, image: undefined };
+
+const OPEN = ["by", "workload", "node", "image", "pod", "pull"] as const;
 
 export const HOME: Place = { view: "pulls", q: "", sort: "need", isReversed: false };
 
@@ -35,7 +48,8 @@ export function readPlace(search: string): Place {
   };
   const group = oneOf(GROUPS, asked.get("group"));
   if (group) place.group = group;
-  for (const key of ["pull", "pod", "workload"] as const) {
+  if (asked.get("list") === "pods") place.list = "pods";
+  for (const key of OPEN) {
     const value = asked.get(key);
     if (value) place[key] = value;
   }
@@ -48,7 +62,7 @@ export function writePlace(place: Place): string {
   if (place.view !== "pulls") asked.set("view", place.view);
   if (place.q.trim()) asked.set("q", place.q.trim());
   if (place.sort !== "need" || place.isReversed) asked.set("sort", `${place.isReversed ? "-" : ""}${place.sort}`);
-  for (const key of ["group", "workload", "pod", "pull"] as const) {
+  for (const key of ["group", "list", ...OPEN] as const) {
     const value = place[key];
     if (value) asked.set(key, value);
   }

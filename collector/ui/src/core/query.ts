@@ -157,7 +157,7 @@ function textTest(value: string): Test {
 }
 
 /** The whole text, in either case; `*` stands for anything. */
-function like(value: string): (text: string) => boolean {
+export function like(value: string): (text: string) => boolean {
   const wanted = value.toLowerCase();
   if (!wanted.includes("*")) return (text) => text.toLowerCase() === wanted;
   const pattern = new RegExp(`^${wanted.split("*").map(escaped).join(".*")}$`, "su");
@@ -165,7 +165,7 @@ function like(value: string): (text: string) => boolean {
 }
 
 /** A part of the text, in either case; with `*` in it, the whole text. */
-function containing(value: string): (text: string) => boolean {
+export function containing(value: string): (text: string) => boolean {
   if (value.includes("*")) return like(value);
   const wanted = value.toLowerCase();
   return (text) => text.toLowerCase().includes(wanted);

@@ -169,8 +169,12 @@ export interface ImageStatus {
 
 export interface ContainerStatus {
   container: string;
+  kind: "main" | "init" | "ephemeral" | "image_volume";
   image: string;
-  state: string;
+  state: "waiting" | "queued" | "pulling" | "failed" | "ready";
+  reason?: string;
+  waitingSince?: string;
+  readyAt?: string;
   pullId?: string;
   queue?: { behind: string; position: number; of: number };
   attempt?: number;
@@ -185,10 +189,29 @@ export interface PodStatus {
   namespace: string;
   podName: string;
   nodeName?: string;
+  workload?: { kind: string; name: string };
+  imagesReady: boolean;
+  /** The Kubernetes API is away: this is how it was. */
+  stale: boolean;
   summary: string;
   containers: ContainerStatus[];
   pulls: PullStatus[];
   [more: string]: unknown;
+}
+
+/** A pod in the list of pods. */
+export interface PodItem {
+  namespace: string;
+  podName: string;
+  nodeName?: string;
+  workload?: { kind: string; name: string };
+  /** Of its slowest container. */
+  state: "ready" | "pulling" | "queued" | "failed";
+  pullId?: string;
+  etaSeconds?: number;
+  waitingSince?: string;
+  containerCount: number;
+  summary: string;
 }
 
 export interface Summary {

@@ -69,4 +69,4 @@ function Pod({ pod }: { pod: PodRef }) {
 }
 
 /** A word for a shell; names of Kubernetes need no quotes, anything else gets them. */
-const quoted = (word: string): string => (/^[a-z0-9.-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+export const quoted = (word: string): string => (/^[a-z0-9.-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);

@@ -7,7 +7,8 @@ import { complete, IS, type Names, parse, print, printed, type Proposal, type Te
 import { shown } from "../../core/safe";
 import { Text } from "../../parts/Text";
 
-export function QueryBox() {
+/** `what` is filtered. */
+export function QueryBox({ what = "pulls" }: { what?: string }) {
   const { q } = usePlace();
   const [typed, setTyped] = useState("");
   const [isOpen, setOpen] = useState(false);
@@ -82,7 +83,7 @@ export function QueryBox() {
         data-query
         type="text"
         role="combobox"
-        aria-label="Filter pulls"
+        aria-label={`Filter ${what}`}
         aria-expanded={proposals.length > 0}
         aria-controls={id}
         aria-autocomplete="list"
