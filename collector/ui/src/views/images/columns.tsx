@@ -72,7 +72,7 @@ export const columns: Column<ImageStatus>[] = [
     image.durations ? (
       <span title={`fastest ${time(image.durations.minSeconds)}, slowest ${time(image.durations.maxSeconds)}`}>{time(image.durations.medianSeconds)}</span>
     ) : (
-      ""
+      image.failed > 0 && <span className="narrow-only toned s-failed">{`${grouped(image.failed)} failed`}</span>
     ),
   ),
   column<ImageStatus>("last", "Last pull", { width: "84px", sort: "last", isNumber: true, narrow: "2 / 4 / 3 / 5" }, (image) => (

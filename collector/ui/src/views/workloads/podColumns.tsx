@@ -77,7 +77,7 @@ export const podColumns: Column<PodRow>[] = [
     pull ? <Bar pull={pull} name={`Progress of ${shown(pod.podName)}`} /> : null,
   ),
   column<PodRow>("summary", "What happens", { width: "minmax(180px, 2.2fr)", from: 760, narrow: "2 / 3 / 3 / 5" }, ({ pod }) => <Cut className="soft">{pod.summary}</Cut>),
-  column<PodRow>("eta", "Left", { width: "84px", sort: "eta", isNumber: true, from: 620, narrow: "1 / 4" }, ({ pod }) => (pod.state === "ready" || pod.etaSeconds === undefined ? "" : time(pod.etaSeconds))),
+  column<PodRow>("eta", "Left", { width: "84px", sort: "eta", isNumber: true, from: 620, narrow: "1 / 4" }, ({ pod }) => (pod.state === "ready" || pod.state === "failed" || pod.etaSeconds === undefined ? "" : time(pod.etaSeconds))),
   column<PodRow>("workload", "Workload", { width: "minmax(90px, 0.7fr)", sort: "workload", from: 960 }, ({ pod }) => <Cut className="soft">{pod.workload?.name ?? ""}</Cut>),
   column<PodRow>("node", "Node", { width: "minmax(90px, 0.7fr)", sort: "node", from: 860 }, ({ pod }) => <Cut>{pod.nodeName ?? ""}</Cut>),
   column<PodRow>("since", "Asked", { width: "80px", sort: "since", isNumber: true, from: 1040 }, ({ pod }) => (
