@@ -42,6 +42,11 @@ pub(super) enum Answer {
 
 /// The table.
 pub(super) fn routes() -> Vec<Route> {
+    answers().into_iter().chain(streams()).collect()
+}
+
+/// What is answered at once.
+fn answers() -> Vec<Route> {
     vec![
         list::<api::PullList<'_>>("/api/v1/pulls", "listPulls", "Pulls, newest first.", get(api::pulls))
             .with(&Question::List.keys()),
@@ -80,6 +85,19 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .with(&IMAGE_KEYS),
         list::<api::Summary>("/api/v1/summary", "getSummary", "All of it in a few numbers.", get(api::summary)),
+        list::<surroundings::Surroundings>(
+            "/api/v1/ui",
+            "getSurroundings",
+            "What the page has to know beside pulls: version, cluster, where the dashboards are.",
+            get(surroundings::surroundings),
+        ),
+        Route::new("/api/v1/openapi.json", "getDocument", "This document.", Answer::Document, get(openapi::document)),
+    ]
+}
+
+/// What goes on as long as somebody reads.
+fn streams() -> [Route; 2] {
+    [
         Route::new(
             "/api/v1/events",
             "followPulls",
@@ -96,13 +114,6 @@ pub(super) fn routes() -> Vec<Route> {
             get(sse::frames),
         )
         .with(&Question::Frames.keys()),
-        list::<surroundings::Surroundings>(
-            "/api/v1/ui",
-            "getSurroundings",
-            "What the page has to know beside pulls: version, cluster, where the dashboards are.",
-            get(surroundings::surroundings),
-        ),
-        Route::new("/api/v1/openapi.json", "getDocument", "This document.", Answer::Document, get(openapi::document)),
     ]
 }
 

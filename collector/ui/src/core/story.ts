@@ -19,9 +19,9 @@ export interface LayerRow {
   number: number;
   layer: LayerStatus;
   spans: Span[];
-  /** From its first byte to its end, seconds. */
+  /** In which it was fetched or unpacked, seconds. */
   seconds: number;
-  /** It took longest. */
+  /** Of all it took most work. */
   isSlowest: boolean;
 }
 
@@ -52,7 +52,7 @@ export function storyOf(pull: PullStatus, now: number): Story {
       return;
     }
     const spans = spansOf(layer, start, end, isLive).map((span) => ({ ...span, from: (span.from - start) / length, to: (span.to - start) / length }));
-    const seconds = spans.reduce((sum, span) => sum + (span.kind === "wait" ? 0 : span.seconds), 0);
+    const seconds = spans.reduce((sum, span) => sum + (span.kind === "download" || span.kind === "unpack" ? span.seconds : 0), 0);
     rows.push({ number: index + 1, layer, spans, seconds, isSlowest: false });
   });
   const slowest = rows.reduce<LayerRow | undefined>((most, row) => (row.seconds > (most?.seconds ?? 0) ? row : most), undefined);

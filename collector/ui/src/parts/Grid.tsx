@@ -128,7 +128,7 @@ export function Grid<T extends RowData>(props: GridProps<T>) {
                     {layout?.sort !== undefined && props.onSort ? (
                       <button type="button" className="grid-sort" onClick={() => props.onSort?.(layout.sort as string)}>
                         <table.FlexRender header={header} />
-                        <span aria-hidden="true">{isBy ? (props.sort?.isReversed ? "↑" : "↓") : ""}</span>
+                        <span aria-hidden="true">{isBy ? (props.sort?.isReversed ? " ↑" : " ↓") : ""}</span>
                       </button>
                     ) : (
                       <table.FlexRender header={header} />

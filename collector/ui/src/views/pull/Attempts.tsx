@@ -3,6 +3,7 @@
 import { go, href } from "../../app/here";
 import type { Attempt, PullDetail } from "../../core/types";
 import { count, ordinal, time } from "../../core/words";
+import { now } from "../../live/api";
 import { Mark } from "../../parts/Mark";
 import { Text } from "../../parts/Text";
 import { Time } from "../../parts/Time";
@@ -52,7 +53,7 @@ function One({ attempt }: { attempt: Attempt }) {
             {took && `, took ${took}`}
             {attempt.source === "kubelet" && ", told by the kubelet"}
             {attempt.errorClass && ` · ${attempt.errorClass}`}
-            {attempt.nextRetryAt && (
+            {attempt.nextRetryAt && Date.parse(attempt.nextRetryAt) > now() && (
               <>
                 {" · next try "}
                 <Time at={attempt.nextRetryAt} />

@@ -43,7 +43,10 @@ export function Facts({ pull }: { pull: PullDetail }) {
       {pull.attempt !== undefined && <Fact name="Try">{`${ordinal(pull.attempt)}, as the kubelet counts`}</Fact>}
       {pull.nextRetryAt && (
         <Fact name="Next try">
-          {Date.parse(pull.nextRetryAt) < now() ? "was due" : "about"} <Time at={pull.nextRetryAt} />
+          <span>
+            {Date.parse(pull.nextRetryAt) < now() ? "was due " : "about "}
+            <Time at={pull.nextRetryAt} />
+          </span>
         </Fact>
       )}
       <Fact name="Node">

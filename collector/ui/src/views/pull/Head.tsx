@@ -80,10 +80,11 @@ function Bytes({ pull }: { pull: PullDetail }) {
 function Failure({ pull }: { pull: PullDetail }) {
   const { error, errorHint, summary } = pull;
   if (!error) return null;
+  const [hint, text] = [errorHint && !summary.includes(errorHint), !summary.includes(error)];
   return (
-    <div className="failure">
-      {errorHint && !summary.includes(errorHint) && <p>{errorHint}</p>}
-      {!summary.includes(error) && (
+    <div className={hint || text ? "failure" : ""}>
+      {hint && <p>{errorHint}</p>}
+      {text && (
         <pre tabIndex={0} aria-label="What was said">
           <Text>{error}</Text>
         </pre>

@@ -35,7 +35,7 @@ export const columns: Column<Row>[] = [
     isRunning(pull) ? expected(pull.etaSeconds, pull.etaLowSeconds, pull.etaHighSeconds)?.replace("about ", "") : "",
   ),
   column("size", "Size", { width: "64px", sort: "size", isNumber: true, from: 1500 }, (pull) => sizeOf(pull)),
-  column("node", "Node", { width: "minmax(90px, 0.6fr)", sort: "node", from: 700 }, (pull) => (
+  column("node", "Node", { width: "minmax(104px, 0.7fr)", sort: "node", from: 700 }, (pull) => (
     <span title={shown(pull.nodeName)}>
       <Text>{pull.nodeName}</Text>
     </span>
