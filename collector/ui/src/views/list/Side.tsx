@@ -18,7 +18,9 @@ export function Side({ label, state, progress, title, kind, children }: { label:
           </button>
           {state && <Mark state={state} progress={progress ?? 0} label={state} />}
           <h2>
-            <span className="side-kind soft">{kind}</span>
+            <span className="side-kind soft">
+              <Text>{kind}</Text>
+            </span>
             {title}
           </h2>
         </div>
@@ -62,7 +64,9 @@ export function To({ step, className, children }: { step: Step; className?: stri
 export function Fact({ name, wide, children }: { name: string; wide?: boolean; children: ReactNode }) {
   return (
     <div className={wide ? "wide" : undefined}>
-      <dt>{name}</dt>
+      <dt>
+        <Text>{name}</Text>
+      </dt>
       <dd>{typeof children === "string" ? <Text>{children}</Text> : children}</dd>
     </div>
   );

@@ -5,6 +5,7 @@ import { useAsked } from "../../app/asked";
 import { useLive } from "../../app/live";
 import { CLOSED } from "../../core/place";
 import { podState } from "../../core/rollout";
+import { shown } from "../../core/safe";
 import type { ContainerStatus, PodStatus } from "../../core/types";
 import { ordinal } from "../../core/words";
 import { root } from "../../live/root";
@@ -111,7 +112,7 @@ function Container({ container, pod }: { container: ContainerStatus; pod: PodSta
         ) : (
           <ImageName imageRef={container.image} />
         )}
-        {pull && <Bar pull={pull} name={`Progress of ${container.container}`} />}
+        {pull && <Bar pull={pull} name={`Progress of ${shown(container.container)}`} />}
         {pull && (
           <p className="soft">
             <Text>{pull.summary}</Text>
@@ -124,7 +125,11 @@ function Container({ container, pod }: { container: ContainerStatus; pod: PodSta
         )}
         {container.error && (
           <div className="failure">
-            {container.errorHint && <p>{container.errorHint}</p>}
+            {container.errorHint && (
+              <p>
+                <Text>{container.errorHint}</Text>
+              </p>
+            )}
             <pre tabIndex={0} aria-label="What was said">
               <Text>{container.error}</Text>
             </pre>
