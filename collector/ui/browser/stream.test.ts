@@ -82,6 +82,7 @@ test("without shared workers tabs still share one connection, and the next takes
   for (const tab of tabs) await untilRows(tab);
   expect(counted(proxy)).toBe(1);
   await tabs[0]?.close();
+  await expect.poll(() => counted(proxy)).toBe(2);
   await collector.report("node-8", [pull("eight", 100)]);
   for (const tab of tabs.slice(1)) await tab.locator(".grid-body").getByText("eight:1").waitFor();
   expect(counted(proxy)).toBe(2);

@@ -40,7 +40,7 @@ export function Facts({ pull }: { pull: PullDetail }) {
           <Time at={pull.stalledSince} />
         </Fact>
       )}
-      {pull.attempt !== undefined && <Fact name="Try">{`${ordinal(pull.attempt)}, as the kubelet counts`}</Fact>}
+      {pull.attempt !== undefined && <Fact name="The kubelet's try">{ordinal(pull.attempt)}</Fact>}
       {pull.nextRetryAt && (
         <Fact name="Next try">
           <span>

@@ -5,7 +5,9 @@ import { go } from "../../app/here";
 import { useLive } from "../../app/live";
 import type { Summary } from "../../core/types";
 import { count } from "../../core/words";
+import { Copy } from "../../parts/Copy";
 
+const AGENTS = "kubectl get pods -A -l app.kubernetes.io/name=pulltrace";
 const TEST_PULL = "kubectl run pulltrace-test --image=docker.io/library/busybox:1.36 --restart=Never -- true";
 
 export function Empty({ hidden }: { hidden: number }) {
@@ -32,18 +34,26 @@ export function Empty({ hidden }: { hidden: number }) {
       <h2>{agents === 0 ? "No agent is connected." : "No pulls now."}</h2>
       {answer && <p className="soft">{`${count(answer.nodesConnected, "agent")} of ${answer.nodes} connected, ${count(answer.pulls, "pull")} in memory.`}</p>}
       {agents === 0 ? (
-        <p className="soft">
-          Agents run on every node and send to this collector. See whether they are there with <code>kubectl get pods -l app.kubernetes.io/name=pulltrace -A</code>, and what they
-          say in their logs.
-        </p>
+        <>
+          <p className="soft">Agents run on every node and send to this collector. See whether they are there, and what they say in their logs:</p>
+          <Command text={AGENTS} />
+        </>
       ) : (
-        <p className="soft">
-          To see one, pull an image that is not on the node yet: <code>{TEST_PULL}</code>
-        </p>
+        <>
+          <p className="soft">To see one, pull an image that is not on the node yet:</p>
+          <Command text={TEST_PULL} />
+        </>
       )}
     </div>
   );
 }
+
+const Command = ({ text }: { text: string }) => (
+  <p className="command">
+    <code>{text}</code>
+    <Copy text={text} what="command" />
+  </p>
+);
 
 function NotAllowed({ why }: { why: "unauthorized" | "forbidden" }) {
   return (
