@@ -13,8 +13,8 @@ use crate::image;
 use crate::queries;
 use crate::schema;
 use crate::shell::{Repo, say, step};
-use crate::{book, commands, workflows};
 use crate::ui;
+use crate::{book, commands, workflows};
 
 /// What to run.
 #[derive(clap::Args)]
