@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Installs what the live tests run against: several containerds, a registry, a stock OpenTelemetry Collector and its load generator,
-# Prometheus, what renders and checks the chart (Helm 3 and 4, kubeconform, and the schemas of Kubernetes and of three operators), and a
-# Kubernetes of one node.
+# Prometheus, what renders and checks the chart (Helm 3 and 4, kubeconform, and the schemas of Kubernetes and of three operators), a
+# Kubernetes of one node, and a Node for the web UI where the one here is too old.
 #
 # usage: e2e/tools.sh          on Debian 12, as root; what is there already in the pinned version is left alone
 #   folder   $PULLTRACE_TOOLS, default $HOME/.cache/pulltrace-tools; nothing outside it is changed, except that apt-get installs
 #            the library runc needs when it is missing
 #   layout   containerd-VERSION/bin/{containerd,ctr,...} for 1.6, 1.7, 2.1, 2.4;
 #            bin/{runc,docker-registry,otelcol,telemetrygen,prometheus,promtool,helm3,helm4,kubeconform}, prometheus-3/bin/{prometheus,promtool},
-#            schemas/{kubernetes.json,*.yaml}; for cluster.sh bin/{etcd,kube-apiserver,kubelet,...,kubectl,coredns,busybox}, cni/
-#   sources  Debian packages of several suites, unpacked and never installed; Go modules for the rest, where Go is
+#            schemas/{kubernetes.json,*.yaml}; node/bin/node; for cluster.sh bin/{etcd,kube-apiserver,kubelet,...,kubectl,coredns,busybox}, cni/
+#   sources  Debian packages of several suites, unpacked and never installed; Go modules for the rest, where Go is; Node from npm
 # Ends with 1 if the registry or every containerd is missing (nothing live can be tested then), else with 0. Whatever could not be
 # had is named on the last lines; the tests that need it skip themselves by name.
 # Beside all that, for the checks of workflows and documents: bin/{actionlint,mdbook}, from a Go module and a crate.
@@ -20,6 +20,7 @@ TOOLS=${PULLTRACE_TOOLS:-$HOME/.cache/pulltrace-tools}
 OTELCOL=0.161.0
 HELM3=3.22.0 HELM4=4.3.1 KUBECONFORM=0.8.0 KUBERNETES=1.36.3 COREDNS=1.15.0
 PATIENCE=15m # for the build of Kubernetes, which takes five minutes on two processors that have nothing else to do
+NODE=22.23.3
 TELEMETRYGEN=github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen
 MISSING=()
 ACTIONLINT=1.7.12 MDBOOK=0.5.4
@@ -180,6 +181,15 @@ M
     cp --remove-destination "$1/swagger.json" "$TOOLS/schemas/kubernetes.json"
 }
 
+is_new() { "$1" -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null; }
+
+node_from_npm() { # the program alone; npm itself is the one that is here
+  local arch
+  case $(uname -m) in x86_64) arch=x64 ;; aarch64) arch=arm64 ;; *) return 1 ;; esac
+  mkdir -p "$WORK/node" "$TOOLS/node/bin" && cd "$WORK/node" && npm pack --silent "node-linux-$arch@$NODE" >/dev/null 2>&1 &&
+    tar -xzf ./*.tgz package/bin/node && cp --remove-destination package/bin/node "$TOOLS/node/bin/" && say "node $NODE"
+}
+
 [ "$(id -u)" = 0 ] || { say "needs root: apt's folders and the live tests do"; exit 1; }
 command -v apt-get >/dev/null || { say "needs Debian: apt-get is missing"; exit 1; }
 mkdir -p "$TOOLS"
@@ -208,6 +218,7 @@ has prometheus-3/bin/promtool "promtool, version 3." || from_debian prometheus-3
   with_go "telemetrygen-$OTELCOL" build_telemetrygen || missing "telemetrygen"
 has_chart_tools || with_go "helm-$HELM3-$HELM4-kubeconform-$KUBECONFORM" build_chart_tools || missing "helm 3, helm 4, kubeconform"
 [ -e "$TOOLS/schemas/kubernetes.json" ] || with_go schemas fetch_schemas || missing "schemas"
+is_new node || is_new "$TOOLS/node/bin/node" || node_from_npm || missing "node"
 # A Kubernetes of one node.
 [ -e "$TOOLS/bin/busybox" ] || from_debian bin busybox-static '1:1.35.0-4+deb12u1+b1' bookworm bin/busybox || missing "busybox"
 [ -e "$TOOLS/cni/bridge" ] || from_debian cni containernetworking-plugins '1.9.1+ds1-1' forky usr/lib/cni/{bridge,host-local,loopback} || missing "CNI plugins"
