@@ -7,7 +7,7 @@ test("links of dashboards lead where they say", () => {
 });
 
 test("every place can be written and read again", () => {
-  const place = { ...HOME, view: "nodes", q: "ns:prod node:gpu* \"two words\" &=?", sort: "eta", isReversed: true, group: "node", pull: "x", pod: "a/b" } as const;
+  const place = { ...HOME, view: "nodes", q: "ns:prod node:gpu* \"two words\" &=?", sort: "eta", isReversed: true, group: "node", pull: "x", pod: "a/b", node: "n 1", image: "ghcr.io/a/b:1@sha256:0", workload: "a/Deployment/b", list: "pods", by: "-size" } as const;
   expect(readPlace(writePlace(place))).toEqual(place);
   expect(writePlace(HOME)).toBe("");
   expect(writePlace({ ...HOME, q: "ns:prod is:stalled" })).toBe("?q=ns:prod+is:stalled");
