@@ -3,9 +3,9 @@ import { arrange, hold, pressed, wished } from "../src/core/arrange";
 import { loads } from "../src/core/host";
 import { Pulls } from "../src/core/pulls";
 import { parse } from "../src/core/query";
-import { cellsOf, counted, podState } from "../src/core/rollout";
+import { cellsOf, counted, heldBy, podState } from "../src/core/rollout";
 import { idle, sift } from "../src/core/sift";
-import type { PodItem } from "../src/core/types";
+import type { ContainerStatus, PodItem, PodStatus } from "../src/core/types";
 import { podOf } from "../src/embed/address";
 import { pull } from "./pull";
 
@@ -83,4 +83,12 @@ test("the widget reads its pod off any path, and nothing that is no pod", () => 
   expect(podOf("/a/b/embed/pod/x%2Fy/z/", "?theme=dark")).toEqual({ pod: { namespace: "x/y", name: "z" }, theme: "dark" });
   expect(podOf("/embed/pod/shop/%E0%A4%A", "?theme=pink")).toEqual({ pod: undefined, theme: undefined });
   expect(podOf("/embed/pod/shop", "").pod).toBeUndefined();
+});
+
+test("a pod is held up by what needs a person before what is on its way", () => {
+  const container = (name: string, state: ContainerStatus["state"], pullId?: string): ContainerStatus => ({ container: name, kind: "main", image: name, state, ...(pullId ? { pullId } : {}) });
+  const of = (...containers: ContainerStatus[]): PodStatus => ({ namespace: "a", podName: "b", imagesReady: false, stale: false, summary: "", containers, pulls: [] });
+  const unpacking = pull({ id: "u", phase: "unpacking" });
+  const state = (...containers: ContainerStatus[]) => heldBy(of(...containers), (id) => (id === "u" ? unpacking : undefined));
+  expect([state(), state(container("a", "ready")), state(container("a", "ready"), container("b", "pulling", "u")), state(container("a", "waiting"), container("b", "pulling", "u")), state(container("a", "queued"), container("b", "failed"))]).toEqual(["ready", "ready", "unpacking", "queued", "failed"]);
 });

@@ -8,8 +8,8 @@ export interface Asked<T> {
   problem?: Unanswered;
 }
 
-/** Asks for `path` every `every` milliseconds; without a path it asks nothing. An old answer stays until a new one is there. */
-export function useAsked<T>(path: string | undefined, every: number): Asked<T> {
+/** Asks for `path`, in the way of `how` (which must stay the same function), every `every` milliseconds; without a path it asks nothing. An old answer stays until a new one is there. */
+export function useAsked<T>(path: string | undefined, every: number, how: (path: string, signal: AbortSignal) => Promise<T> = ask): Asked<T> {
   const [asked, setAsked] = useState<Asked<T> & { path?: string }>({});
   useEffect(() => {
     if (path === undefined) return;
@@ -19,7 +19,7 @@ export function useAsked<T>(path: string | undefined, every: number): Asked<T> {
     const round = async (): Promise<void> => {
       if (document.hidden) return;
       try {
-        const answer = await ask<T>(path, ending.signal);
+        const answer = await how(path, ending.signal);
         if (!ending.signal.aborted) setAsked({ path, answer });
       } catch (error) {
         if (ending.signal.aborted) return;
@@ -40,6 +40,6 @@ export function useAsked<T>(path: string | undefined, every: number): Asked<T> {
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", seen);
     };
-  }, [path, every]);
+  }, [path, every, how]);
   return asked.path === path ? asked : {};
 }

@@ -2,7 +2,7 @@
 // how far a pull is from the stream; here they only meet.
 
 import { stateOf, type State } from "./look";
-import type { PodItem, PullStatus } from "./types";
+import type { ContainerStatus, PodItem, PodStatus, PullStatus } from "./types";
 
 export interface Cell {
   node: string;
@@ -41,6 +41,15 @@ export function cellsOf(pods: readonly PodItem[], pullOf: (id: string) => PullSt
 export function podState(pod: Pick<PodItem, "state">, pull?: PullStatus): State {
   if (pod.state === "pulling" && pull && !pull.outcome) return stateOf(pull);
   return pod.state === "pulling" ? "downloading" : pod.state;
+}
+
+/** The state of one container's image. */
+export const containerState = ({ state }: ContainerStatus, pull?: PullStatus): State => podState({ state: state === "waiting" ? "queued" : state }, pull);
+
+/** The state of the image that holds a pod up most. */
+export function heldBy(pod: PodStatus, pullOf: (id: string) => PullStatus | undefined): State {
+  const states = pod.containers.map((container) => containerState(container, container.pullId === undefined ? undefined : pullOf(container.pullId)));
+  return ORDER.find((state) => states.includes(state)) ?? "ready";
 }
 
 /** How many cells are in which state, in the order of the cells. */

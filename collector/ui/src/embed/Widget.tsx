@@ -2,9 +2,9 @@
 
 import { useEffect, useState } from "react";
 import { useAsked } from "../app/asked";
-import { podState } from "../core/rollout";
+import { containerState, heldBy } from "../core/rollout";
 import { shown } from "../core/safe";
-import type { ContainerStatus, PodStatus } from "../core/types";
+import type { ContainerStatus, PodStatus, PullStatus } from "../core/types";
 import { count, imageName, percent } from "../core/words";
 import { root } from "../live/root";
 import { Bar } from "../parts/Bar";
@@ -24,7 +24,7 @@ export function Widget({ pod }: { pod: { namespace: string; name: string } | und
   const [isReady, setReady] = useState(false);
   const { answer, problem } = useAsked<PodStatus>(path && `api/v1/pods/${path}`, isReady ? LATER : SOON);
   useEffect(() => setReady(answer?.imagesReady ?? false), [answer]);
-  const state = answer ? worst(answer) : "lost";
+  const state = answer ? heldBy(answer, pullOf(answer)) : "lost";
   return (
     <main className="widget" aria-label="Images of one pod">
       <header>
@@ -48,14 +48,7 @@ function why(problem: { status: number; message: string } | undefined): string {
   return problem.status === 401 || problem.status === 403 ? "You may not read this." : `${problem.message}.`;
 }
 
-const stateOf = (container: ContainerStatus, pod: PodStatus) =>
-  podState({ state: container.state === "waiting" ? "queued" : container.state }, pod.pulls.find((pull) => pull.id === container.pullId));
-
-/** The state of the image that holds the pod up most. */
-function worst(pod: PodStatus) {
-  const states = pod.containers.map((container) => stateOf(container, pod));
-  return (["failed", "stalled", "waiting", "queued", "downloading", "unpacking"] as const).find((state) => states.includes(state)) ?? states.find((state) => state !== "ready") ?? "ready";
-}
+const pullOf = (pod: PodStatus) => (id: string | undefined): PullStatus | undefined => pod.pulls.find((pull) => pull.id === id);
 
 function Known({ pod }: { pod: PodStatus }) {
   const open = pod.containers.filter((container) => container.state !== "ready");
@@ -75,8 +68,8 @@ function Known({ pod }: { pod: PodStatus }) {
 }
 
 function Image({ container, pod }: { container: ContainerStatus; pod: PodStatus }) {
-  const pull = pod.pulls.find((pull) => pull.id === container.pullId);
-  const state = stateOf(container, pod);
+  const pull = pullOf(pod)(container.pullId);
+  const state = containerState(container, pull);
   return (
     <li>
       <Mark state={state} progress={(pull?.percent ?? 0) / 100} label={state} />

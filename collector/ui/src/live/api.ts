@@ -35,3 +35,20 @@ export async function ask<T>(path: string, signal?: AbortSignal): Promise<T> {
   const problem = (await answer.json().catch(() => undefined)) as { error?: { message?: string } } | undefined;
   throw new Unanswered(answer.status, problem?.error?.message ?? `HTTP ${answer.status}`);
 }
+
+/** Pages of one list that are asked for at most. */
+const MAX_PAGES = 10;
+
+/** Asks for a list with all its pages, as far as `MAX_PAGES`; what is behind them is told by `nextCursor`. */
+export function pages<K extends string, T>(name: K): (path: string, signal?: AbortSignal) => Promise<Record<K, T[]> & { nextCursor?: string }> {
+  type Page = Record<K, T[]> & { nextCursor?: string };
+  return async (path, signal) => {
+    const whole: T[] = [];
+    let page = await ask<Page>(path, signal);
+    for (let n = 1; ; n++) {
+      whole.push(...page[name]);
+      if (page.nextCursor === undefined || n === MAX_PAGES) return { ...page, [name]: whole };
+      page = await ask<Page>(`${path}${path.includes("?") ? "&" : "?"}cursor=${encodeURIComponent(page.nextCursor)}`, signal);
+    }
+  };
+}

@@ -60,7 +60,7 @@ export const columns: Column<ImageStatus>[] = [
       </span>
     );
   }),
-  column<ImageStatus>("image", "Image", { width: "minmax(180px, 2.4fr)", sort: "image", narrow: "1 / 2 / 2 / 4" }, (image) => <ImageName imageRef={image.imageRef} />),
+  column<ImageStatus>("image", "Image", { width: "minmax(140px, 2.4fr)", sort: "image", narrow: "1 / 2 / 2 / 4" }, (image) => <ImageName imageRef={image.imageRef} />),
   column<ImageStatus>("size", "Size", { width: "72px", sort: "size", isNumber: true, narrow: "1 / 4" }, (image) => (image.sizeBytes === undefined ? "" : size(image.sizeBytes))),
   column<ImageStatus>("fetched", "Fetched", { width: "76px", sort: "fetched", isNumber: true, from: 640 }, (image) => size(image.downloadedBytes)),
   column<ImageStatus>("cached", "From cache", { width: "minmax(96px, 0.6fr)", sort: "cached", from: 700, narrow: "2 / 1 / 3 / 3" }, (image) => <CacheBar image={image} />),
@@ -68,7 +68,7 @@ export const columns: Column<ImageStatus>[] = [
   column<ImageStatus>("active", "Pulling", { width: "66px", isNumber: true, from: 560 }, (image) => <Number n={image.active} state="downloading" word="pulling" />),
   column<ImageStatus>("failed", "Failed", { width: "62px", sort: "failed", isNumber: true, from: 560 }, (image) => <Number n={image.failed} state="failed" word="failed" />),
   column<ImageStatus>("pulls", "Pulls", { width: "52px", sort: "pulls", isNumber: true, from: 900 }, (image) => <span className="soft">{grouped(image.pulls)}</span>),
-  column<ImageStatus>("took", "Usually took", { width: "96px", sort: "took", isNumber: true, from: 620, narrow: "2 / 3 / 3 / 4" }, (image) =>
+  column<ImageStatus>("took", "Usually took", { width: "96px", sort: "took", isNumber: true, from: 900, narrow: "2 / 3 / 3 / 4" }, (image) =>
     image.durations ? (
       <span title={`fastest ${time(image.durations.minSeconds)}, slowest ${time(image.durations.maxSeconds)}`}>{time(image.durations.medianSeconds)}</span>
     ) : (

@@ -4,9 +4,9 @@ import "./workloads.css";
 import { useAsked } from "../../app/asked";
 import { useLive } from "../../app/live";
 import { CLOSED } from "../../core/place";
-import { podState } from "../../core/rollout";
+import { containerState, heldBy } from "../../core/rollout";
 import { shown } from "../../core/safe";
-import type { ContainerStatus, PodStatus } from "../../core/types";
+import type { ContainerStatus, PodStatus, PullStatus } from "../../core/types";
 import { ordinal } from "../../core/words";
 import { root } from "../../live/root";
 import { Bar } from "../../parts/Bar";
@@ -24,6 +24,7 @@ const EVERY = 2_000;
 export function Pod({ name }: { name: string }) {
   const [namespace = "", own = ""] = name.split("/");
   const path = [namespace, own].map(encodeURIComponent).join("/");
+  const { pulls } = useLive();
   const { answer, problem } = useAsked<PodStatus>(`api/v1/pods/${path}`, EVERY);
   const title = (
     <>
@@ -43,9 +44,9 @@ export function Pod({ name }: { name: string }) {
     );
   }
   const { workload, nodeName } = answer;
-  const worst = answer.imagesReady ? "ready" : answer.containers.some((of) => of.state === "failed") ? "failed" : answer.containers.some((of) => of.state === "pulling") ? "downloading" : "queued";
+  const find = (id: string): PullStatus | undefined => pulls.byId(id) ?? answer.pulls.find((pull) => pull.id === id);
   return (
-    <Side label="The opened pod" state={worst} progress={0.6} kind="Pod" title={title}>
+    <Side label="The opened pod" state={heldBy(answer, find)} progress={0.6} kind="Pod" title={title}>
       <p className="side-sentence">
         <Text>{answer.summary}</Text>
       </p>
@@ -80,7 +81,7 @@ export function Pod({ name }: { name: string }) {
       <Section title="Containers">
         <ul className="containers">
           {answer.containers.map((container) => (
-            <Container key={`${container.kind} ${container.container}`} container={container} pod={answer} />
+            <Container key={`${container.kind} ${container.container}`} container={container} pull={container.pullId === undefined ? undefined : find(container.pullId)} />
           ))}
         </ul>
       </Section>
@@ -90,11 +91,9 @@ export function Pod({ name }: { name: string }) {
 
 const KINDS: Record<ContainerStatus["kind"], string> = { main: "", init: "init container", ephemeral: "for debugging", image_volume: "volume" };
 
-function Container({ container, pod }: { container: ContainerStatus; pod: PodStatus }) {
-  const { pulls } = useLive();
+function Container({ container, pull }: { container: ContainerStatus; pull: PullStatus | undefined }) {
   const { pullId, queue } = container;
-  const pull = (pullId && pulls.byId(pullId)) || pod.pulls.find((pull) => pull.id === pullId);
-  const state = podState({ state: container.state === "waiting" ? "queued" : container.state }, pull);
+  const state = containerState(container, pull);
   return (
     <li className="container">
       <Mark state={state} progress={(pull?.percent ?? 0) / 100} label={state} />

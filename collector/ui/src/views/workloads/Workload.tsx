@@ -7,7 +7,7 @@ import { useSurroundings } from "../../app/Header";
 import { useLive } from "../../app/live";
 import { CLOSED } from "../../core/place";
 import { cellsOf } from "../../core/rollout";
-import type { PodItem, WorkloadStatus } from "../../core/types";
+import type { WorkloadStatus } from "../../core/types";
 import { grouped, time } from "../../core/words";
 import { Copy } from "../../parts/Copy";
 import { Mark } from "../../parts/Mark";
@@ -15,6 +15,7 @@ import { Stack } from "../../parts/Stack";
 import { Text } from "../../parts/Text";
 import { rolloutInGrafana } from "../pull/grafana";
 import { Section, Side, To } from "../list/Side";
+import { allPods } from "./allPods";
 import { nodesOf, partsOf, workloadState } from "./columns";
 import { podKey, podRow, podSorts } from "./podColumns";
 import { Strip } from "./Strip";
@@ -33,7 +34,7 @@ export function Workload({ name }: { name: string }) {
   const grafana = useSurroundings()?.grafanaUrl;
   const query = `namespace=${encodeURIComponent(namespace)}`;
   const all = useAsked<{ workloads: WorkloadStatus[] }>(`api/v1/workloads?${query}`, EVERY);
-  const { answer, problem } = useAsked<{ pods: PodItem[]; nextCursor?: string }>(`api/v1/pods?${query}&workload=${encodeURIComponent(`${kind}/${own}`)}`, EVERY);
+  const { answer, problem } = useAsked(`api/v1/pods?${query}&workload=${encodeURIComponent(`${kind}/${own}`)}`, EVERY, allPods);
   const status = all.answer?.workloads.find((row) => row.kind === kind && row.name === own);
   const title = (
     <>
@@ -89,7 +90,7 @@ export function Workload({ name }: { name: string }) {
           </a>
         )}
       </div>
-      <Section title="Nodes" more={answer.nextCursor && <span className="soft">of the first 1000 pods</span>}>
+      <Section title="Nodes" more={answer.nextCursor && <span className="soft">of its first pods</span>}>
         <Strip cells={cellsOf(answer.pods, (id) => pulls.byId(id))} />
       </Section>
       <Section

@@ -5,10 +5,11 @@ import { useAsked } from "../../app/asked";
 import { go, usePlace } from "../../app/here";
 import { useLive } from "../../app/live";
 import { CLOSED } from "../../core/place";
-import type { PodItem, WorkloadStatus } from "../../core/types";
+import type { WorkloadStatus } from "../../core/types";
 import { count } from "../../core/words";
 import { List } from "../list/List";
 import { Unknown } from "../list/Unknown";
+import { allPods } from "./allPods";
 import { keyOf, said, sorts, workloadColumns } from "./columns";
 import { Pod } from "./Pod";
 import { podColumns, podKey, podRow, podSaid, podSorts } from "./podColumns";
@@ -70,7 +71,7 @@ function Rollouts({ side }: { side: React.ReactNode }) {
 function Pods({ side }: { side: React.ReactNode }) {
   const { pod } = usePlace();
   const { pulls } = useLive();
-  const { answer, problem } = useAsked<{ pods: PodItem[]; nextCursor?: string }>("api/v1/pods", EVERY);
+  const { answer, problem } = useAsked("api/v1/pods", EVERY, allPods);
   const rows = answer?.pods.map((item) => podRow(item, pulls));
   const waiting = rows?.filter((row) => row.pod.state !== "ready").length ?? 0;
   return (
@@ -86,7 +87,7 @@ function Pods({ side }: { side: React.ReactNode }) {
       open={pod}
       onOpen={(row) => go({ ...CLOSED, pod: podKey(row) === pod ? undefined : podKey(row) })}
       tools={<Choice />}
-      foot={rows && rows.length > 0 && `${answer?.nextCursor ? "The first 1000. " : ""}${count(waiting, "pod")} waiting`}
+      foot={rows && rows.length > 0 && `${answer?.nextCursor ? "The first of them. " : ""}${count(waiting, "pod")} waiting`}
       empty={
         <Unknown problem={problem} isKnown={answer !== undefined}>
           <NoPods what="pod" />
