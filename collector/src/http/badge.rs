@@ -18,8 +18,8 @@ use crate::{
 
 /// What stands at the left.
 const LABEL: &str = "images";
-/// Width of a letter of the font, pixels, on average; the text is stretched to what comes of it.
-const LETTER: usize = 7;
+/// Width of [`LABEL`], pixels.
+const LABEL_WIDTH: usize = 42;
 /// Space left and right of a text, pixels.
 const SPACE: usize = 7;
 /// Width of a sign, with the space behind it.
@@ -81,15 +81,25 @@ impl Badge {
 
     fn svg(&self) -> String {
         let Self { sign, colour, text, title } = self;
-        let (title, letters) = (escaped(title), text.chars().count() * LETTER);
-        let left = LABEL.len() * LETTER + 2 * SPACE;
+        let (title, letters) = (escaped(title), text.chars().map(width_of).sum::<usize>());
+        let left = LABEL_WIDTH + 2 * SPACE;
         let right = SIGN + letters + 2 * SPACE;
         let (width, at) = (left + right, left + SPACE);
         format!(
-            r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" aria-label="{title}"><title>{title}</title><clipPath id="a"><rect width="{width}" height="20" rx="4"/></clipPath><g clip-path="url(#a)"><rect width="{left}" height="20" fill="#363634"/><rect x="{left}" width="{right}" height="20" fill="{colour}"/></g><path d="{sign}" transform="translate({at} 5)" fill="none" stroke="#fff" stroke-width="1.6" stroke-linecap="round" stroke-linejoin="round"/><g fill="#fff" font-family="Verdana,DejaVu Sans,Geneva,sans-serif" font-size="11"><text x="{SPACE}" y="14" textLength="{label}">{LABEL}</text><text x="{word}" y="14" textLength="{letters}">{text}</text></g></svg>"##,
-            label = LABEL.len() * LETTER,
+            r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" aria-label="{title}"><title>{title}</title><clipPath id="a"><rect width="{width}" height="20" rx="4"/></clipPath><g clip-path="url(#a)"><rect width="{left}" height="20" fill="#363634"/><rect x="{left}" width="{right}" height="20" fill="{colour}"/></g><path d="{sign}" transform="translate({at} 5)" fill="none" stroke="#fff" stroke-width="1.6" stroke-linecap="round" stroke-linejoin="round"/><g fill="#fff" font-family="Verdana,DejaVu Sans,Geneva,sans-serif" font-size="11"><text x="{SPACE}" y="14" textLength="{LABEL_WIDTH}">{LABEL}</text><text x="{word}" y="14" textLength="{letters}">{text}</text></g></svg>"##,
             word = at + SIGN,
         )
+    }
+}
+
+/// About how wide a letter is in the fonts that are asked for, pixels; the text is fitted to what comes of it.
+const fn width_of(letter: char) -> usize {
+    match letter {
+        'i' | 'l' | 'f' | ',' | ' ' => 4,
+        'r' | 't' => 5,
+        'w' => 9,
+        '%' => 12,
+        _ => 7,
     }
 }
 
