@@ -63,7 +63,7 @@ export const columns: Column<ImageStatus>[] = [
   column<ImageStatus>("image", "Image", { width: "minmax(140px, 2.4fr)", sort: "image", narrow: "1 / 2 / 2 / 4" }, (image) => <ImageName imageRef={image.imageRef} />),
   column<ImageStatus>("size", "Size", { width: "72px", sort: "size", isNumber: true, narrow: "1 / 4" }, (image) => (image.sizeBytes === undefined ? "" : size(image.sizeBytes))),
   column<ImageStatus>("fetched", "Fetched", { width: "76px", sort: "fetched", isNumber: true, from: 640 }, (image) => size(image.downloadedBytes)),
-  column<ImageStatus>("cached", "From cache", { width: "minmax(96px, 0.6fr)", sort: "cached", from: 700, narrow: "2 / 1 / 3 / 3" }, (image) => <CacheBar image={image} />),
+  column<ImageStatus>("cached", "From cache", { width: "minmax(96px, 0.6fr)", sort: "cached", from: 780, narrow: "2 / 1 / 3 / 3" }, (image) => <CacheBar image={image} />),
   column<ImageStatus>("nodes", "Nodes", { width: "60px", sort: "nodes", isNumber: true }, (image) => <Number n={image.nodeCount} state="ready" word="nodes have it" />),
   column<ImageStatus>("active", "Pulling", { width: "66px", isNumber: true, from: 560 }, (image) => <Number n={image.active} state="downloading" word="pulling" />),
   column<ImageStatus>("failed", "Failed", { width: "62px", sort: "failed", isNumber: true, from: 560 }, (image) => <Number n={image.failed} state="failed" word="failed" />),
@@ -75,7 +75,7 @@ export const columns: Column<ImageStatus>[] = [
       image.failed > 0 && <span className="narrow-only toned s-failed">{`${grouped(image.failed)} failed`}</span>
     ),
   ),
-  column<ImageStatus>("last", "Last pull", { width: "84px", sort: "last", isNumber: true, narrow: "2 / 4 / 3 / 5" }, (image) => (
+  column<ImageStatus>("last", "Last pull", { width: "84px", sort: "last", isNumber: true, from: 780, narrow: "2 / 4 / 3 / 5" }, (image) => (
     <span className="soft">
       <Time at={image.lastStartedAt} />
     </span>
