@@ -211,7 +211,7 @@ fn at_its_end_it_says_so_first_and_forwards_what_it_has_taken() {
     let mut collector = forwarding_to(sink);
     asked.recv_timeout(DEADLINE).unwrap();
     let ready = collector.addresses["http"];
-    assert_eq!(get(ready, "/readyz", &[]).status, 200);
+    house::eventually("all its ports accept", || (get(ready, "/readyz", &[]).status == 200).then_some(()));
     kill_process(collector.pid(), Signal::TERM).unwrap();
     house::eventually("it is not ready", || (get(ready, "/readyz", &[]).text() == "about to end\n").then_some(()));
     let late = post(collector.addresses["otlp_http"], "/v1/logs", &[("content-type", "application/json")], b"{}");

@@ -56,6 +56,7 @@ fn wrong() -> Vec<(Value, &'static str)> {
         (json!({ "prometheusRule": { "runbookUrl": "wiki" } }), "/prometheusRule/runbookUrl"),
         (json!({ "dashboards": { "mode": "files" } }), "/dashboards/mode"),
         (json!({ "links": { "externalUrl": "pulltrace.example.com" } }), "/links/externalUrl"),
+        (json!({ "links": { "grafanaUrl": "grafana.example.com" } }), "/links/grafanaUrl"),
         (json!({ "extraObjects": [1] }), "/extraObjects/0"),
     ]
 }
