@@ -37,6 +37,7 @@ export function Waterfall({ pull }: { pull: PullDetail }) {
                 ))}
               </span>
             </th>
+            <th className="took" aria-hidden="true">Work</th>
           </tr>
         </thead>
         <tbody>
@@ -49,6 +50,7 @@ export function Waterfall({ pull }: { pull: PullDetail }) {
                   <span className="folded-words soft">{`${count(cached.layers, "layer")} needed nothing`}</span>
                 </span>
               </td>
+              <td className="took" />
             </tr>
           )}
           {rows.map(({ number, layer, spans, isSlowest, seconds: took }) => (
@@ -62,9 +64,12 @@ export function Waterfall({ pull }: { pull: PullDetail }) {
                   {spans.map((span) => (
                     <Stretch key={span.kind} span={span} fetched={layer.percent} />
                   ))}
-                  {isSlowest && <span className={`slowest-mark${(spans.at(-1)?.to ?? 0) > 0.75 ? " inside" : ""}`} style={{ left: `${100 * (spans.at(-1)?.to ?? 0)}%` }}>{`slowest, ${time(took)}`}</span>}
                 </span>
                 <span className="off-screen">{`${layer.state}${isSlowest ? ", the slowest" : ""}: ${spans.map(({ kind, seconds }) => `${WORDS[kind]} ${time(seconds)}`).join(", ")}`}</span>
+              </td>
+              <td className="took" aria-hidden="true">
+                {isSlowest && <span className="slowest-word">slowest </span>}
+                {took > 0 ? time(took) : ""}
               </td>
             </tr>
           ))}
