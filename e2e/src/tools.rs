@@ -32,6 +32,12 @@ impl Version {
     pub const fn has_content_events(self) -> bool {
         matches!(self, Self::V2_1 | Self::V2_4)
     }
+
+    /// Whether CRI leaves a pull to the transfer service.
+    #[must_use]
+    pub const fn pulls_by_transfer(self) -> bool {
+        matches!(self, Self::V2_1 | Self::V2_4)
+    }
 }
 
 impl fmt::Display for Version {

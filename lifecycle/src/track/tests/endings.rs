@@ -417,6 +417,40 @@ fn a_recorded_index_of_which_nothing_is_here_is_for_another_platform() {
     assert!(play.told.iter().all(|p| p.id == play.told[0].id), "its record is no second pull: {:?}", play.told);
 }
 
+/// An index that was recorded when only `at_first` of it was here, and of which another pull brought the rest.
+fn recorded_before_the_rest_came(at_first: &[&str]) -> Play {
+    let mut play = Play::new();
+    play.wait(20);
+    let (before, later) = (answers(play.at(0)), answers(play.at(500)));
+    let before = with_record(before, index_record(play.now));
+    let later = with_record(later, index_record(play.now));
+    recorded(&mut play, "q.io/a:v1");
+    for _ in 0..10 {
+        play.survey(Vec::new(), Vec::new());
+        play.answer(|subject| match subject {
+            Subject::Content(digest) if !at_first.iter().any(|name| blob(name) == *digest) => later(subject),
+            Subject::Content(_) | Subject::Blob(_) | Subject::Snapshot { .. } | Subject::ImagesOf(_) | Subject::ImageNamed(_) => {
+                before(subject)
+            }
+        });
+        play.wait(300);
+    }
+    play
+}
+
+#[test]
+fn what_another_pull_brings_of_a_recorded_index_makes_it_no_image() {
+    let play = recorded_before_the_rest_came(&["index"]);
+    assert!(matches!(play.outcome(), Some(Outcome::Failed(f)) if f.class == ErrorClass::PlatformMismatch), "{:?}", play.last());
+    assert!(play.told.iter().all(|pull| pull.layers.is_empty()), "{:?}", play.told);
+}
+
+#[test]
+fn an_image_that_was_removed_at_once_and_pulled_again_was_ready_before() {
+    assert!(is_ready(&recorded_before_the_rest_came(&[])));
+    assert!(is_ready(&recorded_before_the_rest_came(&["index", "manifest", "config", "base", "top"])));
+}
+
 /// A pull of which both layers came, and one of two was unpacked when it was seen last; the image was recorded before that.
 fn recorded_before_it_was_unpacked(unpacked: &[&str]) -> Play {
     let mut play = Play::new();

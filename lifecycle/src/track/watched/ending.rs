@@ -136,6 +136,15 @@ impl Watched {
         self.planned_at.is_none() && self.documents.values().any(is_empty)
     }
 
+    /// Whether it was over when this came, which is another pull's then, though its index may list it.
+    pub(super) fn is_over_before(&self, came_at: Timestamp) -> bool {
+        match (self.written, self.stage) {
+            (Some(written), _) => came_at > written,
+            (None, Stage::Ending { since, .. }) => came_at > since + CLOCK_SLACK,
+            (None, Stage::Candidate | Stage::Live | Stage::Ended { .. } | Stage::Dull) => false,
+        }
+    }
+
     /// Whether a record of that time may rather be another pull's: something that it was doing then was not done, or was given up.
     pub(in crate::track) fn doubts(&self, at: Timestamp) -> bool {
         self.given_up || !self.has_arrived() || at < self.complete_after()

@@ -157,6 +157,9 @@ impl Watched {
     }
 
     pub(super) fn learn_content(&mut self, digest: &Digest, facts: ContentFacts) {
+        if self.is_explored() && self.is_anothers(digest, &facts) {
+            return;
+        }
         let is_layer = self.layers.iter().any(|l| l.planned.digest == *digest);
         let is_document =
             facts.size <= MAX_DOCUMENT && (facts.has_children || facts.size <= SMALL_DOCUMENT || self.is_config(digest));
@@ -168,6 +171,15 @@ impl Watched {
             self.contents.insert(digest.clone());
         }
         self.facts.insert(digest.clone(), facts);
+    }
+
+    /// Whether another pull brought this part of its image when it was over. Where its top came later too, the image was removed and pulled
+    /// again: then the other's parts are as good.
+    fn is_anothers(&self, digest: &Digest, facts: &ContentFacts) -> bool {
+        let tops = || self.contents.iter().filter_map(|top| self.facts.get(top));
+        !self.contents.contains(digest)
+            && self.is_over_before(facts.created_at)
+            && tops().any(|top| !self.is_over_before(top.created_at))
     }
 
     pub(super) fn learn_snapshot(&mut self, key: &str, facts: SnapshotFacts) {
