@@ -19,6 +19,7 @@ mod report;
 mod schema;
 mod span;
 mod trim;
+mod values;
 mod view;
 mod wait;
 mod whose;
