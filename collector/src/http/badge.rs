@@ -3,14 +3,17 @@
 
 use axum::{
     Router,
-    extract::{Path, State, rejection::PathRejection},
+    extract::State,
     http::{HeaderMap, HeaderValue, Uri, header},
     response::Response,
     routing::get,
 };
-use lifecycle::board::{PodKey, PodStatus};
+use lifecycle::board::PodStatus;
 
-use super::{Problem, Site, pods, query::Asked};
+use super::{
+    Problem, Site,
+    pods::{self, PodPath, asked_for},
+};
 use crate::{
     rollouts::{Slowest, Stage},
     snapshot::Snapshot,
@@ -38,15 +41,8 @@ pub(super) fn router() -> Router<Site> {
     Router::new().route("/embed/pod/{namespace}/{pod}/badge.svg", get(badge))
 }
 
-async fn badge(
-    State(site): State<Site>,
-    path: Result<Path<(String, String)>, PathRejection>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    Asked::read(&uri, &[])?;
-    let Path((namespace, name)) = path?;
-    let key = PodKey { namespace: namespace.into(), name: name.into() };
+async fn badge(State(site): State<Site>, path: PodPath, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    let key = asked_for(path, &uri)?;
     let draw = move |snapshot: &Snapshot| {
         let badge = snapshot.pod(&key).map_or_else(Badge::unknown, |pod| Badge::of(pod, snapshot));
         Ok(badge.svg().into_bytes())

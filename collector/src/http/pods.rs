@@ -162,16 +162,19 @@ impl<'a> PodItem<'a> {
     }
 }
 
-/// `GET /api/v1/pods/{namespace}/{pod}`.
-pub(super) async fn pod(
-    State(site): State<Site>,
-    path: Result<Path<(String, String)>, PathRejection>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    Asked::read(&uri, &[])?;
+/// Namespace and name of a pod in a path.
+pub(super) type PodPath = Result<Path<(String, String)>, PathRejection>;
+
+/// The pod that is asked for, about which there is nothing to choose.
+pub(super) fn asked_for(path: PodPath, uri: &Uri) -> Result<PodKey, Problem> {
+    Asked::read(uri, &[])?;
     let Path((namespace, name)) = path?;
-    let key = PodKey { namespace: namespace.into(), name: name.into() };
+    Ok(PodKey { namespace: namespace.into(), name: name.into() })
+}
+
+/// `GET /api/v1/pods/{namespace}/{pod}`.
+pub(super) async fn pod(State(site): State<Site>, path: PodPath, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    let key = asked_for(path, &uri)?;
     site.answer(headers, move |snapshot| {
         let pod = snapshot.pod(&key).ok_or_else(|| {
             Problem::NotFound(format!(

@@ -104,6 +104,26 @@ test("a tab that slept is true within a second of being seen", async ({ open }) 
   expect(Date.now() - woken).toBeLessThan(1000);
 });
 
+for (const kind of ["with", "without"]) {
+  test(`a browser that was offline, ${kind} shared workers, says so and is true again when it is back`, async ({ open, world }) => {
+    const context = await world.browser.newContext();
+    if (kind === "without") await context.addInitScript(() => void Reflect.deleteProperty(globalThis, "SharedWorker"));
+    const proxy = await Proxy.start(collector.url);
+    const page = await open("/", { at: proxy.url, context, expected: /ERR_INTERNET_DISCONNECTED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_NETWORK_CHANGED|ERR_CONNECTION|ERR_EMPTY_RESPONSE/ });
+    await untilRows(page);
+    await context.setOffline(true);
+    proxy.cut();
+    await page.getByText(/^Stale since \d\d:\d\d:\d\d/).waitFor();
+    await collector.report(`node-off-${kind}`, [pull(`offline-${kind}`, 100)]);
+    proxy.mend();
+    await context.setOffline(false);
+    await page.locator(".grid-body").getByText(`offline-${kind}:1`).waitFor();
+    expect(await page.getByText(/^Stale since/).count()).toBe(0);
+    await context.close();
+    await proxy.end();
+  });
+}
+
 test("ages do not depend on the clock of this machine", async ({ open, world }) => {
   const context = await world.browser.newContext();
   await context.addInitScript(() => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { arrange, hold, pressed, wished } from "../src/core/arrange";
+import { arrange, falling, hold, pressed, wished } from "../src/core/arrange";
 import { loads } from "../src/core/host";
 import { Pulls } from "../src/core/pulls";
 import { parse } from "../src/core/query";
@@ -32,6 +32,13 @@ test("a column is sorted up, then down, then as usual; what is no column is as u
   const rows = [{ name: "b", n: 1 }, { name: "a", n: 1 }, { name: "c", n: 2 }];
   const names = (by: string) => arrange(rows, now(by), columns, (row) => row.name).map(({ name }) => name);
   expect([names("size"), names("-size"), names("-name")]).toEqual([["c", "a", "b"], ["a", "b", "c"], ["c", "b", "a"]]);
+});
+
+test("rows that have nothing in a column are last, either way round", () => {
+  const columns = { size: (row: { name: string; n?: number }) => falling(row.n) };
+  const rows = [{ name: "a" }, { name: "b", n: 0 }, { name: "c", n: 2 }];
+  const names = (isReversed: boolean) => arrange<{ name: string; n?: number }>(rows, { by: "size", isReversed }, columns, (row) => row.name).map(({ name }) => name);
+  expect([names(false), names(true)]).toEqual([["c", "b", "a"], ["b", "c", "a"]]);
 });
 
 test("held rows stay where they are, with what they are now; new ones come at the end", () => {

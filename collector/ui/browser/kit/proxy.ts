@@ -2,7 +2,7 @@
 // page meets a collector that says what no good collector says.
 
 import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 
 /** What is said instead of what the collector says, by the end of the path. */
 export type Answers = Record<string, (response: ServerResponse, asked: IncomingMessage) => void>;
@@ -37,6 +37,16 @@ export class Proxy {
     });
     const port = await listen(server);
     return new Proxy(`http://127.0.0.1:${port}${prefix}`, server, asked);
+  }
+
+  /** As a network that is gone: what is open breaks, and nothing gets through until `mend`. */
+  cut(): void {
+    this.server.on("connection", refuse);
+    this.server.closeAllConnections();
+  }
+
+  mend(): void {
+    this.server.off("connection", refuse);
   }
 
   end(): Promise<void> {
@@ -76,6 +86,8 @@ export async function wall(): Promise<{ url: string; wanted: string[]; end(): Pr
   const port = await listen(server);
   return { url: `http://127.0.0.1:${port}`, wanted, end: () => close(server) };
 }
+
+const refuse = (socket: Socket): void => void socket.destroy();
 
 async function listen(server: Server): Promise<number> {
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));

@@ -1,6 +1,6 @@
 // The columns of the table of images, by what it sorts, and what the query box finds in it.
 
-import type { Columns } from "../../core/arrange";
+import { type Columns, falling } from "../../core/arrange";
 import type { State } from "../../core/look";
 import type { Said } from "../../core/sift";
 import type { ImageStatus } from "../../core/types";
@@ -23,13 +23,13 @@ const NEED: Partial<Record<State, number>> = { failed: 0, downloading: 1 };
 export const sorts: Columns<ImageStatus> = {
   need: (image) => `${NEED[imageState(image)] ?? 2} ${1e15 - Date.parse(image.lastStartedAt)}`,
   image: (image) => image.imageRef,
-  size: (image) => -(image.sizeBytes ?? -1),
+  size: (image) => falling(image.sizeBytes),
   fetched: (image) => -image.downloadedBytes,
-  cached: (image) => -(cachedShare(image) ?? -1),
+  cached: (image) => falling(cachedShare(image)),
   nodes: (image) => -image.nodeCount,
   pulls: (image) => -image.pulls,
   failed: (image) => -image.failed,
-  took: (image) => -(image.durations?.medianSeconds ?? -1),
+  took: (image) => falling(image.durations?.medianSeconds),
   last: (image) => -Date.parse(image.lastStartedAt),
 };
 
@@ -92,7 +92,6 @@ export function CacheBar({ image }: { image: ImageStatus }) {
       <span className="bar" role="img" aria-label={words}>
         <span className="bar-track">
           <span className="bar-cached" style={{ width: `${share * 100}%` }} />
-          <span className="bar-fetched s-downloading" style={{ width: `${(1 - share) * 100}%` }} />
         </span>
       </span>
       <span className="soft num cache-share" aria-hidden="true">

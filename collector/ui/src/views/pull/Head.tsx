@@ -83,7 +83,11 @@ function Failure({ pull }: { pull: PullDetail }) {
   const [hint, text] = [errorHint && !summary.includes(errorHint), !summary.includes(error)];
   return (
     <div className={hint || text ? "failure" : ""}>
-      {hint && <p>{errorHint}</p>}
+      {errorHint && hint && (
+        <p>
+          <Text>{errorHint}</Text>
+        </p>
+      )}
       {text && (
         <pre tabIndex={0} aria-label="What was said">
           <Text>{error}</Text>

@@ -15,6 +15,7 @@ import { ImageName } from "../../parts/ImageName";
 import { Mark } from "../../parts/Mark";
 import { Text } from "../../parts/Text";
 import { Time } from "../../parts/Time";
+import { Within } from "../../parts/Within";
 import { Fact, Section, Side, To } from "../list/Side";
 import { quoted } from "../pull/Pods";
 
@@ -26,16 +27,7 @@ export function Pod({ name }: { name: string }) {
   const path = [namespace, own].map(encodeURIComponent).join("/");
   const { pulls } = useLive();
   const { answer, problem } = useAsked<PodStatus>(`api/v1/pods/${path}`, EVERY);
-  const title = (
-    <>
-      <span className="where">
-        <Text>{`${namespace}/`}</Text>
-      </span>
-      <span className="side-name">
-        <Text>{own}</Text>
-      </span>
-    </>
-  );
+  const title = <Within namespace={namespace} name={own} />;
   if (!answer) {
     return (
       <Side label="The opened pod" kind="Pod" title={title}>

@@ -13,6 +13,7 @@ import { Copy } from "../../parts/Copy";
 import { Mark } from "../../parts/Mark";
 import { Stack } from "../../parts/Stack";
 import { Text } from "../../parts/Text";
+import { Within } from "../../parts/Within";
 import { rolloutInGrafana } from "../pull/grafana";
 import { Section, Side, To } from "../list/Side";
 import { allPods } from "./allPods";
@@ -36,16 +37,7 @@ export function Workload({ name }: { name: string }) {
   const all = useAsked<{ workloads: WorkloadStatus[] }>(`api/v1/workloads?${query}`, EVERY);
   const { answer, problem } = useAsked(`api/v1/pods?${query}&workload=${encodeURIComponent(`${kind}/${own}`)}`, EVERY, allPods);
   const status = all.answer?.workloads.find((row) => row.kind === kind && row.name === own);
-  const title = (
-    <>
-      <span className="where">
-        <Text>{`${namespace}/`}</Text>
-      </span>
-      <span className="side-name">
-        <Text>{own}</Text>
-      </span>
-    </>
-  );
+  const title = <Within namespace={namespace} name={own} />;
   if (!status || !answer) {
     const why = problem ?? all.problem;
     const isGone = all.answer !== undefined && !status;

@@ -1,6 +1,6 @@
 // The columns of the table of workloads, by what it sorts, and what the query box finds in it.
 
-import type { Columns } from "../../core/arrange";
+import { type Columns, falling } from "../../core/arrange";
 import type { State } from "../../core/look";
 import type { Said } from "../../core/sift";
 import type { WorkloadStatus } from "../../core/types";
@@ -9,7 +9,7 @@ import { shown } from "../../core/safe";
 import type { Column } from "../../parts/Grid";
 import { Mark } from "../../parts/Mark";
 import { Stack } from "../../parts/Stack";
-import { Text } from "../../parts/Text";
+import { Within } from "../../parts/Within";
 import { column, Cut, Number } from "../list/cells";
 
 /** How a workload is named in the address. */
@@ -33,7 +33,7 @@ export const sorts: Columns<WorkloadStatus> = {
   pulling: (row) => -row.nodesPulling,
   queued: (row) => -row.nodesQueued,
   failed: (row) => -row.nodesFailed,
-  eta: (row) => -(row.etaSeconds ?? -1),
+  eta: (row) => falling(row.etaSeconds),
 };
 
 export function said(row: WorkloadStatus): Said {
@@ -55,12 +55,7 @@ export const workloadColumns: Column<WorkloadStatus>[] = [
   )),
   column<WorkloadStatus>("name", "Workload", { width: "minmax(170px, 1.4fr)", sort: "name", narrow: "1 / 2 / 2 / 4" }, (row) => (
     <span title={shown(`${row.kind} ${row.namespace}/${row.name}`)}>
-      <span className="where">
-        <Text>{`${row.namespace}/`}</Text>
-      </span>
-      <span className="side-name">
-        <Text>{row.name}</Text>
-      </span>
+      <Within namespace={row.namespace} name={row.name} />
     </span>
   )),
   column<WorkloadStatus>("kind", "Kind", { width: "92px", from: 1150 }, (row) => <Cut className="soft">{row.kind}</Cut>),

@@ -1,6 +1,6 @@
 // The columns of the table of pods, by what it sorts, and what the query box finds in it.
 
-import type { Columns } from "../../core/arrange";
+import { type Columns, falling } from "../../core/arrange";
 import type { State } from "../../core/look";
 import type { Pulls } from "../../core/pulls";
 import { podState } from "../../core/rollout";
@@ -11,8 +11,8 @@ import { time } from "../../core/words";
 import { Bar } from "../../parts/Bar";
 import type { Column } from "../../parts/Grid";
 import { Mark } from "../../parts/Mark";
-import { Text } from "../../parts/Text";
 import { Time } from "../../parts/Time";
+import { Within } from "../../parts/Within";
 import { column, Cut } from "../list/cells";
 
 export interface PodRow {
@@ -38,7 +38,7 @@ export const podSorts: Columns<PodRow> = {
   state: ({ state }) => state,
   workload: ({ pod }) => pod.workload?.name ?? "~",
   node: ({ pod }) => pod.nodeName ?? "~",
-  eta: ({ pod }) => -(pod.etaSeconds ?? -1),
+  eta: ({ pod }) => falling(pod.etaSeconds),
   since: ({ pod }) => pod.waitingSince ?? "~",
 };
 
@@ -65,12 +65,7 @@ export const podColumns: Column<PodRow>[] = [
   )),
   column<PodRow>("name", "Pod", { width: "minmax(190px, 1.5fr)", sort: "name", narrow: "1 / 2 / 2 / 4" }, ({ pod }) => (
     <span title={shown(`${pod.namespace}/${pod.podName}`)}>
-      <span className="where">
-        <Text>{`${pod.namespace}/`}</Text>
-      </span>
-      <span className="side-name">
-        <Text>{pod.podName}</Text>
-      </span>
+      <Within namespace={pod.namespace} name={pod.podName} />
     </span>
   )),
   column<PodRow>("progress", "Slowest image", { width: "minmax(90px, 130px)", narrow: "2 / 1 / 3 / 3" }, ({ pod, pull }) =>
