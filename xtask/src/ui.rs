@@ -89,7 +89,9 @@ fn in_browser(repo: &Repo, profile: Profile, name: &str, env: &[(&str, String)])
         return Ok(node::skipped(name, why));
     }
     let binaries = build::binaries(repo, profile)?;
-    build::program(repo, profile, "e2e", "scenario")?;
+    for player in ["scenario", "demo"] {
+        build::program(repo, profile, "e2e", player)?;
+    }
     let mut command = script(&folder, name);
     command.env("CHROMIUM", chromium).env("E2E_BINARIES", binaries).envs(env.iter().map(|(name, value)| (name, value)));
     shell::run(&mut command)?;

@@ -87,6 +87,15 @@ export async function startScenario(names: string[], nodes: number): Promise<{ u
   return { url: url.replace(/\/$/, ""), program };
 }
 
+/** Plays real pulls through a containerd, where this machine can; `undefined` where it cannot. */
+export async function startDemo(): Promise<{ url: string; program: Program } | undefined> {
+  const program = new Program("demo", []);
+  const [, url] = await program.ready(() => /(No real containerd)/.exec(program.said) ?? /page +(http:\S+)/.exec(program.said) ?? undefined);
+  if (url?.startsWith("http")) return { url: url.replace(/\/$/, ""), program };
+  await program.end();
+  return undefined;
+}
+
 /** A collector with nothing in it, on ports that it keeps when it is started again. */
 export class Collector {
   readonly url: string;
