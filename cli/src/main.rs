@@ -3,7 +3,10 @@
 
 mod check;
 mod client;
+mod clock;
+mod docker;
 mod line;
+mod pull;
 mod pulls;
 mod up;
 
@@ -52,6 +55,8 @@ enum Command {
         #[arg(long, value_name = "SECONDS", default_value_t = 60)]
         within: u64,
     },
+    /// Pull images with Docker or Podman, and see how far they are
+    Pull(pull::Options),
     /// Run agent and collector in this process, for this host; all their variables count
     Up(up::Options),
 }
@@ -80,6 +85,7 @@ fn main() -> ExitCode {
             let client = server.client().map_err(Into::into);
             client.and_then(|client| check::run(&client, agents, Duration::from_secs(within)))
         }
+        Command::Pull(options) => return pull::run(&options),
         Command::Up(options) => up::run(&options),
     };
     let Err(error) = done else { return ExitCode::SUCCESS };

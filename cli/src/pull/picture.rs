@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use lifecycle::pull::Pull;
+use lifecycle::{pull::Pull, time::Timestamp};
 
 /// One pull at one moment.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub(crate) struct Picture {
     pub(crate) pull: Pull,
     /// How far each layer of `pull` is unpacked, in the same order.
     pub(crate) unpacked: Vec<Unpacked>,
+    /// What is being done with each layer of `pull` beside what its state says, in the same order.
+    pub(crate) doing: Vec<Doing>,
 }
 
 /// How far a layer is unpacked, as exactly as the engine says it.
@@ -25,6 +27,22 @@ pub(crate) enum Unpacked {
     Bytes(u64),
     /// It has been at it for so long (containerd's image store, which says no bytes).
     For(Duration),
+}
+
+/// What is being done with a layer beside what its state says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// Nothing else.
+    Usual,
+    /// All its bytes are here and are being compared with its digest; its state is `downloading` until they are found right.
+    Checking,
+    /// Its connection was lost; the engine opens a new one.
+    Retrying {
+        /// When it was lost for the first time without a byte since.
+        since: Timestamp,
+        /// When the engine tries again.
+        at: Timestamp,
+    },
 }
 
 /// What is shown of pulls while they run, and once more when all have ended.

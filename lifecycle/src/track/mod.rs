@@ -13,7 +13,8 @@
 //! A lease is a pull (`containerd` client/pull.go, core/transfer/local/pull.go take one before they resolve). Rooms: `seen` is the
 //! language of the shell, `watched` one pull, `naming` what the kubelet means to pull, `layer` one layer, `plan` the documents, `rate` speed
 //! and silence, `pace` the speed over the whole, `eta` what is to come, `experience` what the node has shown, `verdict` the end, `memory`
-//! what is known beside the pulls, `records` who wrote which image record. `taking` and `acting` are the two halves of the tracker,
+//! what is known beside the pulls, `records` who wrote which image record; `outlook` lends speed and expectation to whoever watches pulls
+//! elsewhere. `taking` and `acting` are the two halves of the tracker,
 //! `surveys` when it looks.
 
 mod acting;
@@ -22,6 +23,7 @@ mod experience;
 mod layer;
 mod memory;
 mod naming;
+mod outlook;
 mod pace;
 mod plan;
 mod rate;
@@ -49,6 +51,7 @@ use self::{
 };
 pub use self::{
     naming::Intent,
+    outlook::Outlook,
     plan::MAX_LAYERS,
     seen::{
         Answer, ContentFacts, Event, ExtractKey, Happening, ImageRecord, Ingest, Inventory, Lease, LeaseKey, Question, Reference,

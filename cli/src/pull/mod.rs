@@ -1,0 +1,187 @@
+//! `pulltrace pull`: has images pulled by Docker's Engine and shows how far they are. What happens is decided by the Engine alone; here it is
+//! folded (`fold`, `track`) into pictures (`picture`) that surfaces show (`surfaces`, `plain`, `quiet`), and worded at the end (`summary`).
+
+mod exit;
+mod fallback;
+mod fold;
+mod manifest;
+pub(crate) mod picture;
+mod plain;
+mod quiet;
+mod session;
+pub(crate) mod summary;
+pub(crate) mod surfaces;
+mod track;
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+use lifecycle::{image::ImageRef, pull::Node};
+
+use self::{exit::Exit, plain::Plain, quiet::Quiet, session::Session, surfaces::Surfaces};
+use crate::{
+    clock::Clock,
+    docker::{Engine, Place, Surroundings},
+};
+
+/// Most images that one command pulls.
+const MAX_IMAGES: usize = 256;
+
+/// What `pull` is told on the command line.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Images to pull, as `docker pull` takes them
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<String>,
+    /// Pull so many images at a time
+    #[arg(short, long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+    /// Pull for another platform than the Engine's own: os/arch[/variant]
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
+    /// Give up after this long (30s, 5m, 1h) and end with 124
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// How to show it; auto is tty on a terminal, else plain
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Progress::Auto)]
+    progress: Progress,
+    /// What to do when the Engine's interface cannot be reached: run `docker pull` instead, or end
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Fallback::Docker)]
+    fallback: Fallback,
+}
+
+/// How a pull is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// Bars on a terminal, else lines
+    Auto,
+    /// Bars
+    Tty,
+    /// Lines
+    Plain,
+    /// Only the names of what was pulled
+    Quiet,
+}
+
+/// What is done when the Engine's interface cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Fallback {
+    /// Run `docker pull`
+    Docker,
+    /// End with an error
+    Never,
+}
+
+/// Pulls the images; messages go to standard error.
+pub(crate) fn run(options: &Options) -> ExitCode {
+    match pull(options) {
+        Ok(code) => code,
+        Err(exit) => {
+            tell(&exit.to_string());
+            exit.code()
+        }
+    }
+}
+
+fn pull(options: &Options) -> Result<ExitCode, Exit> {
+    let images = images(&options.images)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Exit::Start)?;
+    let surroundings = Surroundings::read();
+    let clock = Clock::start();
+    runtime.block_on(async {
+        let place = surroundings.place().map_err(Exit::Place)?;
+        let engine = match Engine::connect(&place).await {
+            Ok(engine) => engine,
+            Err(error) if options.fallback == Fallback::Docker => {
+                tell(&format!("{error}; running `docker pull` instead, without progress of our own"));
+                return fallback::run(&options.images, options.platform.as_deref()).await;
+            }
+            Err(error) => return Err(Exit::Engine(error)),
+        };
+        let node = Arc::new(node(&engine, &place).await);
+        let surfaces = compose(options, &node);
+        let session = Session::new(engine, clock, surfaces, images, options);
+        Ok(session.run().await)
+    })
+}
+
+/// What shows the pulls: the one surface that was chosen, and beside it whatever else was asked for.
+fn compose(options: &Options, node: &Arc<Node>) -> Surfaces {
+    let mut surfaces = Surfaces::default();
+    let out = io::stdout();
+    let groups = std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true");
+    let plain = || Box::new(Plain::new(io::stdout(), node.name.clone(), groups));
+    match options.progress {
+        Progress::Auto if out.is_terminal() => surfaces.add("plain", plain()),
+        Progress::Auto | Progress::Plain | Progress::Tty => surfaces.add("plain", plain()),
+        Progress::Quiet => surfaces.add("quiet", Box::new(Quiet(out))),
+    }
+    surfaces
+}
+
+/// The machine of the Engine.
+async fn node(engine: &Engine, place: &Place) -> Node {
+    let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let (name, uid) = match place.is_local() {
+        true => (file("/proc/sys/kernel/hostname"), file("/etc/machine-id")),
+        false => engine.facts().await.map(|facts| (facts.name, facts.id)).unwrap_or_default(),
+    };
+    let unnamed = || place.describe().parse().or_else(|_| "docker".parse());
+    Node {
+        name: name.parse().or_else(|_| unnamed()).unwrap_or_else(|_| unreachable!("a constant name is valid")),
+        uid,
+        cluster: String::new(),
+        runtime_name: engine.host().runtime.to_owned(),
+        runtime_version: engine.host().version.clone(),
+    }
+}
+
+fn images(asked: &[String]) -> Result<Vec<(String, ImageRef)>, Exit> {
+    if asked.len() > MAX_IMAGES {
+        return Err(Exit::TooMany);
+    }
+    let parse = |text: &String| match text.parse() {
+        Ok(image) => Ok((text.clone(), image)),
+        Err(error) => Err(Exit::Image { text: text.clone(), error }),
+    };
+    asked.iter().map(parse).collect()
+}
+
+/// A message for people.
+fn tell(text: &str) {
+    // Nobody is left to tell if this fails.
+    _ = writeln!(io::stderr(), "pulltrace: {}", text.replace(char::is_control, " "));
+}
+
+/// `30s`, `5m`, `1h`.
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    let says = "a time like 30s, 5m or 1h";
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let number: u64 = digits.parse().map_err(|_| says)?;
+    let seconds = match &text[digits.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(says),
+    };
+    number.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or(says)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_and_is_not_nothing() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        for text in ["", "5", "m", "0s", "-1s", "1d", "99999999999999999999s", "18446744073709551615h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}
