@@ -23,6 +23,7 @@ mod runtimes;
 mod session;
 pub mod sockets;
 pub mod telemetry;
+pub mod teller;
 mod voice;
 
 use std::{
@@ -75,6 +76,7 @@ pub async fn run(config: Config, probes: Option<TcpListener>, shutdown: impl Fut
         }
     }
     tracing::info!("stopping");
+    outbox.hurry();
     tokio::select! {
         () = outbox.emptied() => {}
         () = tokio::time::sleep(LAST_WORDS) => tracing::warn!("stopping with reports that could not be delivered"),

@@ -198,7 +198,10 @@ settings!(
 impl OtlpArgs {
     /// Checks everything that was given. One route for the signals that share a receiver, one for each that has settings of its own, and
     /// one for each further receiver.
-    pub(super) fn routes(&self) -> Result<Vec<Route>, InvalidError> {
+    ///
+    /// # Errors
+    /// For the first value that cannot be used.
+    pub fn routes(&self) -> Result<Vec<Route>, InvalidError> {
         let mut common = self.common.given();
         let old_name = self.server_url.clone().filter(|url| !url.is_empty()).map(|url| ("PULLTRACE_SERVER_URL", url));
         common.endpoint = common.endpoint.or(old_name);

@@ -67,15 +67,16 @@ impl<N: Fn() -> Node> Delivery<N> {
             let sent = self.send(&(self.node)(), &batch, &mut settled).await;
             let useless = refused(&settled) > 0 && refused(&settled) == batch.items.len() as u64;
             self.outbox.settle(self.lane, batch, &settled);
-            let pause = match sent {
-                Ok(()) if useless => backoff.next(random()),
+            let (wanted, pause) = match sent {
+                Ok(()) if useless => (Duration::ZERO, backoff.next(random())),
                 Ok(()) => {
                     self.answered(&mut backoff);
                     continue;
                 }
                 Err(error) => self.failed(&mut backoff, &error),
             };
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(wanted).await;
+            self.outbox.pause(pause).await;
         }
     }
 
@@ -89,17 +90,19 @@ impl<N: Fn() -> Node> Delivery<N> {
             if self.signal == Signal::Logs {
                 self.outbox.recovered.notify_one();
             }
+            self.outbox.note(self.lane, None);
         }
         backoff.reset();
     }
 
     /// How long to leave the receiver alone: as long as it wants, and then not at the same moment as everyone else.
-    fn failed(&self, backoff: &mut Backoff, error: &SendError) -> Duration {
+    fn failed(&self, backoff: &mut Backoff, error: &SendError) -> (Duration, Duration) {
         if backoff.failures() == 0 {
             let receiver = self.client.endpoint().origin();
             tracing::warn!(receiver, signal = self.signal.as_str(), %error, "cannot deliver, trying again until it works");
         }
-        error.retry_after().unwrap_or_default() + backoff.next(random())
+        self.note(error);
+        (error.retry_after().unwrap_or_default(), backoff.next(random()))
     }
 
     /// Sends a batch; says what was settled, also when an error ends it.
@@ -131,6 +134,7 @@ impl<N: Fn() -> Node> Delivery<N> {
                 Verdict::Refused(error) => {
                     let pull = items.first().map(|item| item.pull.id);
                     tracing::warn!(%error, signal = self.signal.as_str(), ?pull, "the receiver does not want this");
+                    self.note(&error);
                     settled.items = part.end;
                     let outcome = items.iter().any(|item| item.event == Event::Finished);
                     *(if outcome { &mut settled.refused_outcomes } else { &mut settled.refused_progress }) += 1;
@@ -152,6 +156,11 @@ impl<N: Fn() -> Node> Delivery<N> {
         }
     }
 
+    /// Keeps what stands in the way, for who asks.
+    fn note(&self, error: &SendError) {
+        self.outbox.note(self.lane, Some(format!("{}: {error}", self.client.endpoint().origin())));
+    }
+
     async fn request(&self, request: Vec<u8>) -> Verdict {
         let answer = self.client.send(self.signal, Bytes::from(request)).await;
         self.telemetry.answered(self.signal, &answer);
@@ -165,6 +174,7 @@ impl<N: Fn() -> Node> Delivery<N> {
             Err(SendError::Unsupported { known: true, .. }) => Verdict::NotWanted,
             Err(error @ SendError::Unsupported { .. }) => {
                 tracing::warn!(%error, "sending it the rest; asking again from time to time");
+                self.note(&error);
                 Verdict::NotWanted
             }
             Err(error) if error.retryable() || error.unauthorized() => Verdict::Again(error),

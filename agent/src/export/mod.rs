@@ -12,14 +12,21 @@
 mod deliver;
 mod waiting;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use lifecycle::{
     pull::{Node, NodeReport, Pull},
     wire::Signal,
 };
 use otlp::Client;
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
 
 use self::{
     deliver::Delivery,
@@ -30,6 +37,9 @@ use crate::{
     telemetry::{self, Telemetry},
 };
 
+/// Longest pause before the next try when the last words are said.
+const HURRIED_PAUSE: Duration = Duration::from_millis(500);
+
 /// What waits to be delivered. Shared between the loop that fills it and the tasks that empty it.
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -38,6 +48,10 @@ pub(crate) struct Outbox {
     filled: Vec<Notify>,
     recovered: Notify,
     emptied: Notify,
+    /// Whether the end is near, so that nobody pauses for long.
+    hurry: watch::Sender<bool>,
+    /// For each lane, what stands in its way: the receiver's name, and what it said.
+    troubles: Mutex<Vec<Option<String>>>,
 }
 
 impl Outbox {
@@ -46,9 +60,11 @@ impl Outbox {
         let signals: Vec<_> = lanes(routes).map(|(_, signal)| signal).collect();
         Self {
             filled: signals.iter().map(|_| Notify::new()).collect(),
+            troubles: Mutex::new(vec![None; signals.len()]),
             waiting: Mutex::new(Waiting::new(signals)),
             recovered: Notify::new(),
             emptied: Notify::new(),
+            hurry: watch::Sender::new(false),
         }
     }
 
@@ -69,10 +85,38 @@ impl Outbox {
         self.recovered.notified().await;
     }
 
+    /// The end is near: what failed is tried again at once, and often.
+    pub(crate) fn hurry(&self) {
+        self.hurry.send_replace(true);
+    }
+
     /// Resolves when everything was delivered.
     pub(crate) async fn emptied(&self) {
         while !self.lock().is_empty() {
             self.emptied.notified().await;
+        }
+    }
+
+    /// What stands in the way of delivery now, in a sentence for each receiver and reason.
+    pub(crate) fn troubles(&self) -> BTreeSet<String> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().cloned().collect()
+    }
+
+    /// Lets time pass before the next try: all of it, or while there is a hurry only a little.
+    async fn pause(&self, pause: Duration) {
+        let mut hurry = self.hurry.subscribe();
+        let is_hurried = *hurry.borrow_and_update();
+        if is_hurried {
+            tokio::time::sleep(pause.min(HURRIED_PAUSE)).await;
+        } else {
+            // The time is over, or there is a hurry: either way it is tried again.
+            _ = tokio::time::timeout(pause, hurry.changed()).await;
+        }
+    }
+
+    fn note(&self, lane: usize, trouble: Option<String>) {
+        if let Some(known) = self.troubles.lock().unwrap_or_else(PoisonError::into_inner).get_mut(lane) {
+            *known = trouble;
         }
     }
 
@@ -129,4 +173,4 @@ fn lanes(routes: &[Route]) -> impl Iterator<Item = (usize, Signal)> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -16,30 +16,28 @@ use tokio::net::TcpListener;
 
 mod cut;
 
-use super::{
-    waiting::tests::{node, pull},
-    *,
-};
+pub(crate) use super::waiting::tests::{node, pull};
+use super::*;
 
 /// Long enough for anything that ought to happen.
 const SOON: Duration = Duration::from_secs(20);
 
 /// What a receiver was asked: path, authorization, and of logs the pulls.
 #[derive(Clone, Debug)]
-struct Asked {
-    path: String,
+pub(crate) struct Asked {
+    pub(crate) path: String,
     authorization: String,
     pulls: Vec<PullId>,
 }
 
 /// A receiver over HTTP that answers as it is told and remembers what it was asked and what it took.
-struct Receiver {
+pub(crate) struct Receiver {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<(Asked, u16)>>>,
 }
 
 impl Receiver {
-    async fn start(answer: impl Fn(usize, &Asked) -> u16 + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(answer: impl Fn(usize, &Asked) -> u16 + Send + Sync + 'static) -> Self {
         Self::listen(TcpListener::bind("127.0.0.1:0").await.expect("a port"), answer)
     }
 
@@ -67,16 +65,16 @@ impl Receiver {
         receiver
     }
 
-    fn endpoint(&self) -> Endpoint {
+    pub(crate) fn endpoint(&self) -> Endpoint {
         Endpoint::parse(&format!("http://{}", self.address), Protocol::HttpProtobuf).expect("a URL")
     }
 
-    fn asked(&self) -> Vec<(Asked, u16)> {
+    pub(crate) fn asked(&self) -> Vec<(Asked, u16)> {
         self.asked.lock().expect("no panic").clone()
     }
 
     /// Pulls that were accepted, in this order.
-    fn taken(&self) -> Vec<PullId> {
+    pub(crate) fn taken(&self) -> Vec<PullId> {
         self.asked().into_iter().filter(|(_, status)| *status == 200).flat_map(|(asked, _)| asked.pulls).collect()
     }
 }
@@ -94,7 +92,7 @@ async fn read(request: Request<Incoming>) -> Asked {
     Asked { path, authorization, pulls: pulls.collect() }
 }
 
-fn route(endpoint: Endpoint, signals: &[Signal]) -> Route {
+pub(crate) fn route(endpoint: Endpoint, signals: &[Signal]) -> Route {
     Route { endpoint, signals: signals.iter().copied().collect() }
 }
 

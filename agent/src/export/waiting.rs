@@ -239,4 +239,4 @@ fn weight(pull: &Pull) -> usize {
 
 #[cfg(test)]
 #[path = "waiting/tests.rs"]
-pub(super) mod tests;
+pub(crate) mod tests;

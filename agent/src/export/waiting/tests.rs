@@ -8,7 +8,7 @@ use lifecycle::{
 
 use super::*;
 
-pub(in super::super) fn node() -> Node {
+pub(crate) fn node() -> Node {
     Node {
         name: "n1".parse().expect("a name"),
         uid: "uid".into(),
@@ -18,7 +18,7 @@ pub(in super::super) fn node() -> Node {
     }
 }
 
-pub(in super::super) fn pull(n: u64, sequence: u64, end: Option<End>) -> Pull {
+pub(crate) fn pull(n: u64, sequence: u64, end: Option<End>) -> Pull {
     let at = Timestamp::from_millis(n);
     Pull {
         id: PullId::derive("n", "k8s.io", "l", at),
