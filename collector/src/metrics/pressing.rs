@@ -25,7 +25,7 @@ pub(super) fn register_all(registry: &mut Registry, snapshot: &Snapshot, most: u
     register(registry, names::METRIC_NODE_IO, of_nodes(|node| ratio(node.host?.io_pressure.map(|pressure| pressure.some))));
     register(registry, names::METRIC_NODE_DELAY, of_nodes(|node| Some(node.delay.as_secs_f64())));
     // Who was heard of first is silent for longest.
-    let mut silent: Vec<_> = snapshot.nodes.iter().filter(|node| !node.connected && !node.removed).collect();
+    let mut silent: Vec<_> = snapshot.nodes.iter().filter(|node| !node.connected && !node.unmissed).collect();
     silent.sort_unstable_by_key(|node| node.last_seen);
     let silent = highest(silent.into_iter().take(most), most, |node| Some(seconds(node.last_seen)));
     register(registry, names::METRIC_AGENT_SILENT, silent);
@@ -143,7 +143,7 @@ mod tests {
             dropped_outcomes: None,
             clock_offset_seconds: None,
             host: Some(host),
-            removed: false,
+            unmissed: false,
             delay: Duration::from_secs(u64::from(busy) / 3),
         }
     }
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn only_the_worst_nodes_have_series_and_the_silent_ones_that_were_not_removed() {
-        let removed = NodeStatus { removed: true, ..node("gone", false, 1) };
+        let removed = NodeStatus { unmissed: true, ..node("gone", false, 1) };
         let nodes = vec![node("idle", true, 0), node("a", true, 40), node("b", true, 90), node("away", false, 7), removed];
         let mut snapshot = Snapshot::default();
         snapshot.nodes = nodes.into();

@@ -308,15 +308,20 @@ impl Agents {
         }
     }
 
+    /// One for each agent, and for each node of which only a command told.
     pub(super) fn statuses(&self) -> Vec<NodeStatus> {
-        let status = |agent: &Agent| {
+        let status = |(key, agent): (&AgentKey, &Agent)| {
             let report = agent.report.as_ref().map(|(report, _)| report);
+            let by_command = report.is_none() && !key.is_lister();
+            if by_command && self.named(key.name()).any(|agent| agent.report.is_some()) {
+                return None;
+            }
             let connected = agent.presence == Presence::Connected;
             // Without a pull nobody looks at the node.
             let host = if connected && !agent.open.is_empty() { HostStatus::of(&agent.host) } else { None };
             let status = NodeStatus::of(&agent.node, report, agent.heard, connected, agent.skew.offset());
-            NodeStatus { host, delay: agent.delay, ..status }
+            Some(NodeStatus { host, delay: agent.delay, unmissed: by_command, ..status })
         };
-        self.known.values().map(status).collect()
+        self.known.iter().filter_map(status).collect()
     }
 }

@@ -251,7 +251,7 @@ impl Board {
     pub fn nodes(&self) -> Vec<NodeStatus> {
         let mut nodes = self.agents.statuses();
         for node in nodes.iter_mut().filter(|node| !node.connected) {
-            node.removed = self.pods.is_without(&node.name);
+            node.unmissed |= self.pods.is_without(&node.name);
         }
         nodes
     }

@@ -246,9 +246,9 @@ pub struct NodeStatus {
     /// What else the node does while it pulls; left out while it does not, or nothing is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostStatus>,
-    /// Whether the cluster has no such node any more, so that nobody misses its agent.
+    /// Whether nobody misses its agent: the cluster has no such node any more, or it never had an agent, only a command that told of its pulls.
     #[serde(skip)]
-    pub removed: bool,
+    pub unmissed: bool,
     /// How long its last report was on the way, by the clocks of both.
     #[serde(skip)]
     pub delay: Duration,
@@ -431,7 +431,7 @@ impl NodeStatus {
             dropped_progress: report.map(|r| r.dropped_progress),
             dropped_outcomes: report.map(|r| r.dropped_outcomes),
             host: None,
-            removed: false,
+            unmissed: false,
             delay: Duration::ZERO,
             clock_offset_seconds: offset.map(|millis| (millis as f64 / 100.0).round() / 10.0),
         }

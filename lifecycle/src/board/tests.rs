@@ -462,6 +462,7 @@ fn an_image_that_is_fetched_again_is_told_from_one_that_is_new_and_from_one_that
 #[test]
 fn a_node_says_what_it_does_while_it_pulls_and_is_not_missed_once_the_cluster_has_removed_it() {
     let mut board = Board::default();
+    tell_node(&mut board, heartbeat(0), 1);
     let mut busy = report(1, 500);
     busy.pull.host = Host { cpu: Percent::new(40), ..Host::default() };
     tell(&mut board, busy, 1);
@@ -474,7 +475,22 @@ fn a_node_says_what_it_does_while_it_pulls_and_is_not_missed_once_the_cluster_ha
         see(&mut board, Sighting::Node { name: name.parse().unwrap(), runtime: String::new() });
     }
     pass(&mut board, 200);
-    assert_eq!((board.nodes()[0].connected, board.nodes()[0].removed), (false, false));
+    assert_eq!((board.nodes()[0].connected, board.nodes()[0].unmissed), (false, false));
     see(&mut board, Sighting::NodeGone("node-1".parse().unwrap()));
-    assert!(board.nodes()[0].removed);
+    assert!(board.nodes()[0].unmissed);
+}
+
+#[test]
+fn a_command_that_told_of_its_pulls_and_went_is_not_missed_and_makes_no_second_node_beside_an_agent() {
+    let mut board = Board::default();
+    let mut by_command = ended(report(1, 1000), Outcome::Ready);
+    by_command.node = Arc::new(Node { uid: "machine".into(), ..node("node-1") });
+    tell(&mut board, by_command, 1);
+    pass(&mut board, 200);
+    let node = &board.nodes()[0];
+    assert_eq!((node.connected, node.unmissed, &node.agent_version), (false, true, &None));
+    tell_node(&mut board, heartbeat(0), 201);
+    let nodes = board.nodes();
+    assert_eq!((nodes.len(), nodes[0].agent_version.as_deref()), (1, Some("0.1.0")));
+    assert_eq!(board.len(), 1, "the pull stays");
 }
