@@ -75,6 +75,8 @@ impl From<ClientError> for Unready {
             | ClientError::Status { .. }
             | ClientError::Answer(_)
             | ClientError::Token { .. }
+            | ClientError::Certificates { .. }
+            | ClientError::Cluster(_)
             | ClientError::Output(_) => Self::Refused(error),
         }
     }

@@ -1,7 +1,8 @@
-//! Asks a collector over HTTP: its lists and its event stream. Knows the outward contract and nothing of the collector's inside.
+//! Asks a collector over HTTP: its lists and its event stream. Knows the outward contract and nothing of the collector's inside. Which
+//! collector is the business of [`crate::server`], how a cluster's is reached that of [`crate::cluster`].
 
 use std::{
-    fs,
+    fmt, fs,
     io::{BufRead, BufReader},
     path::Path,
     time::Duration,
@@ -9,7 +10,14 @@ use std::{
 
 use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error;
-use ureq::Agent;
+use ureq::{
+    Agent,
+    config::Config,
+    tls::{PemItem, RootCerts, TlsConfig, parse_pem},
+    unversioned::transport::{Connector as _, RustlsConnector},
+};
+
+use crate::cluster::{Cluster, ClusterError, Forward, Nowhere};
 
 /// A collector that does not begin to answer within this time does not answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,17 +28,29 @@ const MAX_LINE: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Client {
     url: String,
-    authorization: Option<String>,
+    authorization: Option<Bearer>,
     agent: Agent,
 }
+
+/// As whom the collector is asked, and whom it is believed to be.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    authorization: Option<Bearer>,
+    roots: Option<RootCerts>,
+}
+
+/// What shows a token. It cannot be printed.
+struct Bearer(String);
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
 pub(crate) enum ClientError {
-    #[error("{0:?} is not a URL of the form http://host:port")]
+    #[error("{0:?} is not a URL of the form http://host:port or https://host:port")]
     Url(String),
     #[error("cannot read the token in {path}: {source}")]
     Token { path: String, source: std::io::Error },
+    #[error("cannot read certificates in {path}: {why}")]
+    Certificates { path: String, why: String },
     #[error("cannot reach the collector at {url}: {source}")]
     Network { url: String, source: Box<ureq::Error> },
     #[error("the collector says {status}: {message}")]
@@ -39,6 +59,8 @@ pub(crate) enum ClientError {
     Answer(serde_json::Error),
     #[error("cannot write: {0}")]
     Output(#[from] std::io::Error),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
 }
 
 /// One event of the stream.
@@ -63,19 +85,29 @@ struct ErrorMessage {
 }
 
 impl Client {
-    /// For the collector at this URL, which may want the token in this file.
-    pub(crate) fn new(url: &str, token_file: Option<&Path>) -> Result<Self, ClientError> {
-        let host = url.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
-        if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
+    /// For the collector at this URL.
+    pub(crate) fn new(url: &str, reader: Reader) -> Result<Self, ClientError> {
+        let (scheme, host) = url.split_once("://").unwrap_or_default();
+        let host = host.trim_end_matches('/');
+        if !matches!(scheme, "http" | "https") || host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
             return Err(ClientError::Url(url.to_owned()));
         }
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(TIMEOUT))
-            .timeout_recv_response(Some(TIMEOUT))
-            .build();
-        let authorization = token_file.map(bearer).transpose()?;
-        Ok(Self { url: format!("http://{host}"), authorization, agent: Agent::new_with_config(config) })
+        let Reader { authorization, roots } = reader;
+        Ok(Self { url: format!("{scheme}://{host}"), authorization, agent: Agent::new_with_config(config(roots)) })
+    }
+
+    /// For the collector of a cluster, through its API server.
+    pub(crate) fn of_cluster(cluster: Cluster, reader: Reader) -> Result<Self, ClientError> {
+        let pod = cluster.collector()?;
+        let url = pod.url();
+        let Reader { authorization, roots } = reader;
+        let connector = Forward::new(cluster, pod).chain(RustlsConnector::default());
+        Ok(Self { url, authorization, agent: Agent::with_parts(config(roots), connector, Nowhere) })
+    }
+
+    /// Where the collector is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// The answer to a question.
@@ -83,25 +115,31 @@ impl Client {
         serde_json::from_str(&self.text(path)?).map_err(ClientError::Answer)
     }
 
+    /// The answer to a question with these keys behind the question mark.
+    pub(crate) fn ask<T: DeserializeOwned>(&self, path: &str, keys: &[(&str, &str)]) -> Result<T, ClientError> {
+        let text = self.open(path, keys, None)?.read_to_string().map_err(|source| self.network(source))?;
+        serde_json::from_str(&text).map_err(ClientError::Answer)
+    }
+
     /// The answer to a question, as it is.
     pub(crate) fn text(&self, path: &str) -> Result<String, ClientError> {
-        self.open(path, None)?.read_to_string().map_err(|source| self.network(source))
+        self.open(path, &[], None)?.read_to_string().map_err(|source| self.network(source))
     }
 
     /// The events from now on, or from behind an event on; ends when the connection does.
     pub(crate) fn events(&self, last_id: Option<&str>) -> Result<impl Iterator<Item = Event> + use<>, ClientError> {
-        let body = self.open("/api/v1/events", last_id)?;
+        let body = self.open("/api/v1/events", &[], last_id)?;
         let mut lines = BufReader::new(body.into_reader());
         Ok(std::iter::from_fn(move || read_event(&mut lines)))
     }
 
-    fn open(&self, path: &str, last_id: Option<&str>) -> Result<ureq::Body, ClientError> {
-        let mut request = self.agent.get(format!("{}{path}", self.url));
+    fn open(&self, path: &str, keys: &[(&str, &str)], last_id: Option<&str>) -> Result<ureq::Body, ClientError> {
+        let mut request = self.agent.get(format!("{}{path}", self.url)).query_pairs(keys.iter().copied());
         if let Some(id) = last_id {
             request = request.header("last-event-id", id);
         }
         if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
+            request = request.header("authorization", &authorization.0);
         }
         let response = request.call().map_err(|source| self.network(source))?;
         let status = response.status();
@@ -116,14 +154,68 @@ impl Client {
     }
 
     fn network(&self, source: ureq::Error) -> ClientError {
+        let source = match source {
+            ureq::Error::Other(other) => match other.downcast::<ClusterError>() {
+                Ok(error) => return ClientError::Cluster(*error),
+                Err(other) => ureq::Error::Other(other),
+            },
+            source => source,
+        };
         ClientError::Network { url: self.url.clone(), source: Box::new(source) }
     }
 }
 
+impl ClientError {
+    /// The exit code, as the contract lists them.
+    pub(crate) const fn code(&self) -> u8 {
+        match self {
+            Self::Url(_) | Self::Token { .. } | Self::Certificates { .. } => 2,
+            Self::Status { status: 404, .. } => 3,
+            Self::Status { status: 401 | 403, .. } => 4,
+            Self::Status { status: 429, .. } => 5,
+            Self::Network { .. } => 6,
+            Self::Status { .. } | Self::Answer(_) | Self::Output(_) => 1,
+            Self::Cluster(error) => error.code(),
+        }
+    }
+}
+
+impl Reader {
+    /// From the file with a token and the file with certificates.
+    pub(crate) fn read(token_file: Option<&Path>, ca_file: Option<&Path>) -> Result<Self, ClientError> {
+        Ok(Self { authorization: token_file.map(bearer).transpose()?, roots: ca_file.map(roots).transpose()? })
+    }
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bearer(..)")
+    }
+}
+
+fn config(roots: Option<RootCerts>) -> Config {
+    let tls = roots.map_or_else(TlsConfig::default, |roots| TlsConfig::builder().root_certs(roots).build());
+    let config = Agent::config_builder().http_status_as_error(false).tls_config(tls);
+    config.timeout_connect(Some(TIMEOUT)).timeout_recv_response(Some(TIMEOUT)).build()
+}
+
 /// What shows the first token of a file.
-fn bearer(path: &Path) -> Result<String, ClientError> {
+fn bearer(path: &Path) -> Result<Bearer, ClientError> {
     let text = fs::read_to_string(path).map_err(|source| ClientError::Token { path: path.display().to_string(), source })?;
-    Ok(format!("Bearer {}", text.split_whitespace().next().unwrap_or_default()))
+    Ok(Bearer(format!("Bearer {}", text.split_whitespace().next().unwrap_or_default())))
+}
+
+/// The certificates of a file.
+fn roots(path: &Path) -> Result<RootCerts, ClientError> {
+    let failed = |why: String| ClientError::Certificates { path: path.display().to_string(), why };
+    let pem = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let items = parse_pem(&pem).collect::<Result<Vec<_>, _>>().map_err(|error| failed(error.to_string()))?;
+    let of = |item| if let PemItem::Certificate(certificate) = item { Some(certificate) } else { None };
+    let certificates: Vec<_> = items.into_iter().filter_map(of).collect();
+    if certificates.is_empty() {
+        return Err(failed("there are none".to_owned()));
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 /// Reads up to the empty line behind the next event with data.
@@ -161,10 +253,28 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_urls_of_a_host_are_taken() {
-        for url in ["", "host:8080", "https://host", "http://", "http://host/path", "http://user@host"] {
-            assert!(matches!(Client::new(url, None), Err(ClientError::Url(_))), "{url}");
+    fn only_urls_of_a_host_are_taken() {
+        let new = |url: &str| Client::new(url, Reader::default());
+        for url in ["", "host:8080", "ftp://host", "http://", "http://host/path", "http://user@host"] {
+            assert!(matches!(new(url), Err(ClientError::Url(_))), "{url}");
         }
-        assert_eq!(Client::new("http://host:1/", None).unwrap().url, "http://host:1");
+        assert_eq!(new("http://host:1/").unwrap().url(), "http://host:1");
+        assert_eq!(new("https://host").unwrap().url(), "https://host");
+    }
+
+    #[test]
+    fn a_token_is_never_printed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "geheim\n").unwrap();
+        let reader = Reader::read(Some(file.path()), None).unwrap();
+        assert_eq!(reader.authorization.as_ref().unwrap().0, "Bearer geheim");
+        assert!(!format!("{reader:?}").contains("geheim"), "{reader:?}");
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_said() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Reader::read(None, Some(file.path())).unwrap_err();
+        assert!(error.to_string().ends_with("there are none") && error.code() == 2, "{error}");
     }
 }

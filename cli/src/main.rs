@@ -4,22 +4,26 @@
 mod check;
 mod client;
 mod clock;
+mod cluster;
 mod docker;
 mod line;
 mod pull;
 mod pulls;
+mod server;
 mod up;
 
 use std::{
     io::{self, Write as _},
-    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::client::{Client, ClientError};
+use crate::{
+    client::ClientError,
+    server::{Called, Server},
+};
 
 /// What happens to every container image pull: live, and afterwards.
 #[derive(Debug, Parser)]
@@ -61,28 +65,13 @@ enum Command {
     Up(up::Options),
 }
 
-#[derive(Debug, Args)]
-struct Server {
-    /// The collector to ask
-    #[arg(long = "server", env = "PULLTRACE_SERVER", default_value = "http://127.0.0.1:8080")]
-    url: String,
-    /// File with the token that the collector wants of readers
-    #[arg(long = "token-file", env = "PULLTRACE_READ_TOKEN_FILE")]
-    token_file: Option<PathBuf>,
-}
-
-impl Server {
-    fn client(&self) -> Result<Client, ClientError> {
-        Client::new(&self.url, self.token_file.as_deref())
-    }
-}
-
 fn main() -> ExitCode {
+    let called = Called::by(&std::env::args().next().unwrap_or_default());
     let done = match Arguments::parse().command {
-        Command::Ls { server, active } => server.client().and_then(|client| pulls::list(&client, active)).map_err(Into::into),
-        Command::Watch { server } => server.client().and_then(|client| pulls::watch(&client)).map_err(Into::into),
+        Command::Ls { server, active } => server.client(called).and_then(|client| pulls::list(&client, active)).map_err(Into::into),
+        Command::Watch { server } => server.client(called).and_then(|client| pulls::watch(&client)).map_err(Into::into),
         Command::Check { server, agents, within } => {
-            let client = server.client().map_err(Into::into);
+            let client = server.client(called).map_err(Into::into);
             client.and_then(|client| check::run(&client, agents, Duration::from_secs(within)))
         }
         Command::Pull(options) => return pull::run(&options),
@@ -98,22 +87,14 @@ fn main() -> ExitCode {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    match error.downcast_ref::<ClientError>() {
-        Some(ClientError::Url(_) | ClientError::Token { .. }) => 2,
-        Some(ClientError::Status { status: 404, .. }) => 3,
-        Some(ClientError::Status { status: 401 | 403, .. }) => 4,
-        Some(ClientError::Status { status: 429, .. }) => 5,
-        Some(ClientError::Network { .. }) => 6,
-        Some(ClientError::Status { .. } | ClientError::Answer(_) | ClientError::Output(_)) => 1,
-        None => {
-            if error.is::<up::UsageError>() {
-                2
-            } else if error.is::<check::Late>() {
-                124
-            } else {
-                1
-            }
-        }
+    if let Some(error) = error.downcast_ref::<ClientError>() {
+        error.code()
+    } else if error.is::<up::UsageError>() {
+        2
+    } else if error.is::<check::Late>() {
+        124
+    } else {
+        1
     }
 }
 
