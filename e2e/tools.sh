@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs what the live tests run against: several containerds, a registry, a stock OpenTelemetry Collector and its load generator,
-# Prometheus, what renders and checks the chart (Helm 3 and 4, kubeconform, and the schemas of Kubernetes and of three operators), a
+# Installs what the live tests run against: several containerds, a Docker Engine, a registry, a stock OpenTelemetry Collector and its load
+# generator, Prometheus, what renders and checks the chart (Helm 3 and 4, kubeconform, and the schemas of Kubernetes and of three operators), a
 # Kubernetes of one node, and a Node for the web UI where the one here is too old.
 #
 # usage: e2e/tools.sh          on Debian 12, as root; what is there already in the pinned version is left alone
 #   folder   $PULLTRACE_TOOLS, default $HOME/.cache/pulltrace-tools; nothing outside it is changed, except that apt-get installs
 #            the library runc needs when it is missing
-#   layout   containerd-VERSION/bin/{containerd,ctr,...} for 1.6, 1.7, 2.1, 2.4;
+#   layout   containerd-VERSION/bin/{containerd,ctr,...} for 1.6, 1.7, 2.1, 2.4; docker-28/bin/{dockerd,docker};
 #            bin/{runc,docker-registry,otelcol,telemetrygen,prometheus,promtool,helm3,helm4,kubeconform}, prometheus-3/bin/{prometheus,promtool},
 #            schemas/{kubernetes.json,*.yaml}; node/bin/node; for cluster.sh bin/{etcd,kube-apiserver,kubelet,...,kubectl,coredns,busybox}, cni/
 #   sources  Debian packages of several suites, unpacked and never installed; Go modules for the rest, where Go is; Node from npm
@@ -81,6 +81,13 @@ containerd_from_debian() { # MINOR UPSTREAM VERSION SUITE; a suite that has move
   ! has "$bin/containerd" " $2" || return 0
   from_debian "$bin" containerd "$3" "$4" usr/bin/containerd usr/bin/ctr usr/bin/containerd-shim-runc-v2 && has "$bin/containerd" " $1." ||
     { rm -rf "${TOOLS:?}/containerd-$1"; return 1; }
+}
+
+docker_from_debian() { # MAJOR VERSION SUITE; the daemon and its command line, or nothing
+  local bin=docker-$1/bin
+  ! has "$bin/dockerd" " $1." || ! has "$bin/docker" " $1." || return 0
+  from_debian "$bin" docker.io "$2" "$3" usr/sbin/dockerd && from_debian "$bin" docker-cli "$2" "$3" usr/bin/docker &&
+    has "$bin/dockerd" " $1." && has "$bin/docker" " $1." || { rm -rf "${TOOLS:?}/docker-$1"; return 1; }
 }
 
 with_go() { # NAME COMMAND...: runs the command where Go is
@@ -204,6 +211,7 @@ containerd_from_debian 2.1 2.1.9 '2.1.9+ds1-5' forky || with_go containerd-2.1.9
 has containerd-2.4/bin/containerd " 2.4.2" || with_go containerd-2.4.2 build_containerd 2.4 2.4.2 || missing "containerd 2.4"
 has bin/runc "runc version" || from_debian bin runc '1.1.5+ds1-1+deb12u1' bookworm usr/sbin/runc || missing "runc"
 has bin/docker-registry docker-registry || from_debian bin docker-registry '2.8.3+ds1-3' forky usr/bin/docker-registry || missing "docker-registry"
+docker_from_debian 28 '28.5.2+dfsg4-5' forky || missing "Docker Engine 28"
 has bin/actionlint "$ACTIONLINT" || with_go "actionlint-$ACTIONLINT" build_actionlint || missing "actionlint"
 has bin/mdbook "v$MDBOOK" || { from_debian bin mdbook "$MDBOOK+ds-2" forky usr/bin/mdbook && has bin/mdbook "v$MDBOOK"; } || build_mdbook || missing "mdbook"
 { has bin/prometheus "prometheus, version" && has bin/promtool "promtool, version"; } ||

@@ -239,11 +239,8 @@ impl Containerd {
     /// Gives the content store and the snapshots small disks of their own, if they are to have such.
     fn narrow(&self) {
         let Some((content, snapshots)) = self.extra.room else { return };
-        for (folder, bytes) in [(self.content(), content), (self.snapshots(), snapshots)] {
-            let options = std::ffi::CString::new(format!("size={bytes}")).expect("a number has no zero byte");
-            fs::create_dir_all(&folder).expect("the temporary folder is writable");
-            mount("tmpfs", &folder, "tmpfs", MountFlags::empty(), options.as_c_str()).expect("root can mount");
-        }
+        small_disk(&self.content(), content);
+        small_disk(&self.snapshots(), snapshots);
     }
 
     fn snapshots(&self) -> PathBuf {
@@ -299,9 +296,7 @@ impl Drop for Containerd {
     fn drop(&mut self) {
         drop(self.process.take());
         // A crash in the middle of unpacking leaves a layer mounted; a folder with a mount below cannot be removed.
-        for point in mounts_below(self.folder.path()) {
-            unmount(&point, UnmountFlags::DETACH).ok();
-        }
+        unmount_below(self.folder.path());
     }
 }
 
@@ -314,6 +309,20 @@ pub(crate) fn map(registries: &Path, registry: &str, port: u16) {
     fs::create_dir_all(&folder)
         .and_then(|()| fs::write(folder.join("hosts.toml"), text))
         .expect("the temporary folder is writable");
+}
+
+/// Makes a folder a disk of its own with room for so many bytes.
+pub(crate) fn small_disk(folder: &Path, bytes: u64) {
+    let options = std::ffi::CString::new(format!("size={bytes}")).expect("a number has no zero byte");
+    fs::create_dir_all(folder).expect("the temporary folder is writable");
+    mount("tmpfs", folder, "tmpfs", MountFlags::empty(), options.as_c_str()).expect("root can mount");
+}
+
+/// Ends every mount in a folder.
+pub(crate) fn unmount_below(folder: &Path) {
+    for point in mounts_below(folder) {
+        unmount(&point, UnmountFlags::DETACH).ok();
+    }
 }
 
 /// Mount points in a folder, the deepest first.

@@ -113,6 +113,29 @@ pub fn push_for(registry: &Registry, name: &str, plans: &[LayerPlan], form: Form
     push_all(registry, name, plans, form, architecture, None)
 }
 
+/// Builds and pushes one `repository:tag` for machines of several architectures, as an OCI index; the images are in the same order.
+///
+/// # Panics
+/// When the registry refuses something.
+#[must_use]
+pub fn push_index(registry: &Registry, name: &str, machines: &[(&str, &[LayerPlan])]) -> Vec<Image> {
+    let (push, tag) = Push::to(registry, name);
+    let kinds = Kinds::of(Form::OciIndex);
+    let parts = machines.iter().map(|(architecture, plans)| {
+        let (manifest, layers) = manifest(&push, &kinds, plans, architecture, None);
+        (push.of_machine(&manifest, architecture), layers)
+    });
+    let (descriptors, layers): (Vec<Value>, Vec<Vec<Layer>>) = parts.unzip();
+    let top = push.index(&kinds, &descriptors, tag);
+    let of = |(descriptor, layers): (&Value, _)| Image {
+        name: name.to_owned(),
+        digest: digest_of(&top),
+        manifest: digest_of(descriptor),
+        layers,
+    };
+    descriptors.iter().zip(layers).map(of).collect()
+}
+
 fn push_all(
     registry: &Registry,
     name: &str,
@@ -123,6 +146,24 @@ fn push_all(
 ) -> Image {
     let (push, tag) = Push::to(registry, name);
     let kinds = Kinds::of(form);
+    let (manifest, layers) = manifest(&push, &kinds, plans, architecture, program);
+    if matches!(form, Form::OciManifest | Form::DockerManifest) {
+        let top = push.document(&manifest, Some(tag));
+        return Image { name: name.to_owned(), digest: digest_of(&top), manifest: digest_of(&top), layers };
+    }
+    let inner = push.of_machine(&manifest, architecture);
+    let top = push.index(&kinds, std::slice::from_ref(&inner), tag);
+    Image { name: name.to_owned(), digest: digest_of(&top), manifest: digest_of(&inner), layers }
+}
+
+/// Pushes layers and configuration; the manifest that names them is not pushed yet.
+fn manifest(
+    push: &Push,
+    kinds: &Kinds,
+    plans: &[LayerPlan],
+    architecture: &str,
+    program: Option<Program<'_>>,
+) -> (Value, Vec<Layer>) {
     let (mut layers, mut diff_ids, mut descriptors) = (Vec::<Layer>::new(), Vec::new(), Vec::new());
     let tars = plans.iter().map(|plan| tar(*plan)).chain(program.map(|program| tar_of(&[(program.path, program.bytes)])));
     for tar in tars {
@@ -136,23 +177,17 @@ fn push_all(
         layers.push(Layer { digest, size, chain_id });
         diff_ids.push(diff_id);
     }
-    let platform = json!({"architecture": architecture, "os": "linux"});
-    let mut config = platform.clone();
+    let mut config = platform(architecture);
     config["config"] = program.map_or_else(|| json!({}), |program| json!({ "Entrypoint": program.command }));
     config["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
     let config = config.to_string().into_bytes();
     push.blob(&config, &sha256(&config));
     let config = json!({"mediaType": kinds.config, "digest": sha256(&config), "size": config.len()});
-    let manifest = json!({"schemaVersion": 2, "mediaType": kinds.manifest, "config": config, "layers": descriptors});
-    if matches!(form, Form::OciManifest | Form::DockerManifest) {
-        let top = push.document(&manifest, Some(tag));
-        return Image { name: name.to_owned(), digest: digest_of(&top), manifest: digest_of(&top), layers };
-    }
-    let mut inner = push.document(&manifest, None);
-    let manifest = digest_of(&inner);
-    inner["platform"] = platform;
-    let top = push.document(&json!({"schemaVersion": 2, "mediaType": kinds.index, "manifests": [inner]}), Some(tag));
-    Image { name: name.to_owned(), digest: digest_of(&top), manifest, layers }
+    (json!({"schemaVersion": 2, "mediaType": kinds.manifest, "config": config, "layers": descriptors}), layers)
+}
+
+fn platform(architecture: &str) -> Value {
+    json!({"architecture": architecture, "os": "linux"})
 }
 
 /// `sha256:` and the digest in hex.
@@ -217,6 +252,17 @@ impl Push {
     /// Pushes a manifest or an index under its tag or digest and returns its descriptor.
     fn document(&self, document: &Value, tag: Option<&str>) -> Value {
         self.bytes(document.to_string().as_bytes(), &document["mediaType"], tag)
+    }
+
+    /// Pushes a manifest for an index: its descriptor with its machine.
+    fn of_machine(&self, manifest: &Value, architecture: &str) -> Value {
+        let mut descriptor = self.document(manifest, None);
+        descriptor["platform"] = platform(architecture);
+        descriptor
+    }
+
+    fn index(&self, kinds: &Kinds, manifests: &[Value], tag: &str) -> Value {
+        self.document(&json!({"schemaVersion": 2, "mediaType": kinds.index, "manifests": manifests}), Some(tag))
     }
 
     /// As [`Self::document`], byte for byte.

@@ -9,6 +9,7 @@
 //! image -push-> registry <- link (rate, faults) <- containerd <-socket- pulltrace-agent -OTLP-> pulltrace-collector -> REST, SSE
 //!                                                    |  `-- truth: ctr events, ingest folder             `-OTLP-> otelcol -> sink
 //!                                                    cri: pulls as the kubelet makes them
+//! image -push-> registry <- link (rate, faults) <- docker <-socket- pulltrace pull
 //! ```
 //!
 //! The live tests are in `tests/`, one file per promise; `tests/kit.rs` tests the kit itself. `tools.sh` installs the tools.
@@ -17,6 +18,7 @@ pub mod clock;
 pub mod cluster;
 pub mod containerd;
 pub mod cri;
+pub mod docker;
 pub mod follow;
 pub mod grpc;
 pub mod helm;

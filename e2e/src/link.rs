@@ -1,7 +1,8 @@
 //! The way to the registry: an HTTP proxy that is as slow as told and breaks as told, both changeable while bytes flow.
 //!
 //! It speaks HTTP/1.1 with one request per connection, GET and HEAD only, which is all a pull needs; pushes go straight to the
-//! registry. The rate holds for each response, so a pull of three layers at once gets three times as much.
+//! registry. The rate holds for each response, so a pull of three layers at once gets three times as much. Whoever tries TLS is told
+//! in plain HTTP that there is none, which is what makes Docker go on without.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Write};
@@ -20,6 +21,12 @@ const SMALL: u64 = 64 * 1024;
 /// Bytes are paced in slices of this length.
 const SLICE: Duration = Duration::from_millis(20);
 
+/// What [`Fault::Login`] asks for, as a Docker configuration holds it: base64 of `reader:let me in`.
+pub const CREDENTIALS: &str = "cmVhZGVyOmxldCBtZSBpbg==";
+
+/// The first byte of a TLS connection (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 0x16;
+
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Fault {
@@ -28,6 +35,8 @@ pub enum Fault {
     None,
     /// Everything is answered 401 Unauthorized.
     Unauthorized,
+    /// Everything without [`CREDENTIALS`] is answered 401 Unauthorized.
+    Login,
     /// Everything is answered 404 Not Found.
     NotFound,
     /// Blobs are answered 404 Not Found, manifests are there.
@@ -111,6 +120,18 @@ impl Link {
         lock(&self.way.state).stalled.iter().filter(|path| path.starts_with(&of)).count()
     }
 
+    /// How many requests are being answered now.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        lock(&self.way.state).under_way
+    }
+
+    /// Bytes of bodies that were sent so far, also in answers under way.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        lock(&self.way.state).sent
+    }
+
     /// What was answered so far, in the order of the answers' ends.
     #[must_use]
     pub fn answered(&self) -> Vec<Answered> {
@@ -134,22 +155,32 @@ struct State {
     delays: BTreeMap<String, Duration>,
     /// Paths of answers that [`Fault::Stall`] holds.
     stalled: Vec<String>,
+    sent: u64,
+    under_way: usize,
     answered: Vec<Answered>,
 }
 
 impl Way {
     /// One connection, one request.
-    fn carry(&self, client: TcpStream, stop: &Stop) -> io::Result<()> {
+    fn carry(&self, mut client: TcpStream, stop: &Stop) -> io::Result<()> {
+        let mut first = [0];
+        if client.peek(&mut first)? == 1 && first[0] == HANDSHAKE {
+            return client.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+        }
         let Some(request) = Head::read(&mut BufReader::new(&client))? else { return Ok(()) };
         let mut answered = Answered { method: request.word(0).into(), path: request.word(1).into(), status: 0, bytes: 0 };
+        lock(&self.state).under_way += 1;
         let carried = self.answer(&client, request, stop, &mut answered);
-        lock(&self.state).answered.push(answered);
+        let mut state = lock(&self.state);
+        state.under_way -= 1;
+        state.answered.push(answered);
         carried
     }
 
     fn answer(&self, mut client: &TcpStream, mut request: Head, stop: &Stop, done: &mut Answered) -> io::Result<()> {
         clock::pause(self.delay_of(request.word(1)));
-        let fault = self.fault_of(request.word(1));
+        let is_known = request.get("authorization").and_then(|a| a.strip_prefix("Basic ")) == Some(CREDENTIALS);
+        let fault = Some(self.fault_of(request.word(1))).filter(|fault| *fault != Fault::Login || !is_known).unwrap_or_default();
         let (blob, manifest) = (request.word(1).contains("/blobs/"), request.word(1).contains("/manifests/"));
         if let Some((status, extra)) = refusal(fault, blob) {
             done.status = status;
@@ -158,7 +189,7 @@ impl Way {
         if let Fault::SlowManifest(time) = fault
             && manifest
         {
-            self.hold(&done.path, stop, fault, time);
+            self.hold(&done.path, stop, fault, time, || false);
         }
         request.set("Connection", "close");
         let resumed = request.get("range").is_some();
@@ -196,7 +227,9 @@ impl Way {
             Fault::Stall => {
                 self.pass(client, from, half, bytes, stop)?;
                 lock(&self.state).stalled.push(path.clone());
-                self.hold(path, stop, Fault::Stall, Duration::MAX);
+                client.set_read_timeout(Some(SLICE))?;
+                // Nothing more is asked on this connection, so its only news can be its end.
+                self.hold(path, stop, Fault::Stall, Duration::MAX, || has_gone(client));
                 lock(&self.state).stalled.retain(|held| held != path);
                 self.pass(client, from, u64::MAX, bytes, stop)
             }
@@ -209,6 +242,7 @@ impl Way {
             }
             Fault::None
             | Fault::Unauthorized
+            | Fault::Login
             | Fault::NotFound
             | Fault::BlobsNotFound
             | Fault::TooManyRequests
@@ -230,6 +264,7 @@ impl Way {
             }
             to.write_all(&slice[..got])?;
             (left, *done) = (left - got as u64, *done + got as u64);
+            lock(&self.state).sent += got as u64;
             if let Some(rate) = rate {
                 due = due.max(Instant::now().checked_sub(SLICE * 5).unwrap_or(due))
                     + Duration::from_secs_f64(got as f64 / rate as f64);
@@ -239,10 +274,11 @@ impl Way {
         Ok(())
     }
 
-    /// Waits while the fault lasts, at most for a time, at most until the link ends.
-    fn hold(&self, path: &str, stop: &Stop, fault: Fault, time: Duration) {
+    /// Waits while the fault lasts, at most for a time, at most until the link ends or the client has gone.
+    fn hold(&self, path: &str, stop: &Stop, fault: Fault, time: Duration, is_gone: impl Fn() -> bool) {
         let begin = Instant::now();
-        while self.fault_of(path) == fault && begin.elapsed() < time && !stop.load(std::sync::atomic::Ordering::Acquire) {
+        let ends = || begin.elapsed() >= time || stop.load(std::sync::atomic::Ordering::Acquire) || is_gone();
+        while self.fault_of(path) == fault && !ends() {
             clock::pause(SLICE);
         }
     }
@@ -259,6 +295,13 @@ impl Way {
     }
 }
 
+/// Whether the other end has closed or reset a connection on which it has nothing more to say; looks for a [`SLICE`].
+fn has_gone(client: &TcpStream) -> bool {
+    client
+        .peek(&mut [0])
+        .map_or_else(|e| !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), |bytes| bytes == 0)
+}
+
 /// How a body is to be sent.
 struct Body {
     size: u64,
@@ -269,7 +312,7 @@ struct Body {
 /// Status and extra header of a fault that refuses.
 const fn refusal(fault: Fault, blob: bool) -> Option<(u16, &'static str)> {
     match fault {
-        Fault::Unauthorized => Some((401, "WWW-Authenticate: Basic realm=\"link\"\r\n")),
+        Fault::Unauthorized | Fault::Login => Some((401, "WWW-Authenticate: Basic realm=\"link\"\r\n")),
         Fault::NotFound => Some((404, "")),
         Fault::BlobsNotFound if blob => Some((404, "")),
         Fault::TooManyRequests if blob => Some((429, "Retry-After: 30\r\n")),
@@ -285,15 +328,15 @@ const fn refusal(fault: Fault, blob: bool) -> Option<(u16, &'static str)> {
     }
 }
 
-/// A refusal in the form of the distribution specification.
+/// A refusal in the form of the distribution specification, in a registry's usual words.
 fn refused(status: u16, extra: &str, head: bool) -> Vec<u8> {
-    let code = match status {
-        401 => "UNAUTHORIZED",
-        404 => "MANIFEST_UNKNOWN",
-        429 => "TOOMANYREQUESTS",
-        _ => "UNAVAILABLE",
+    let (code, message) = match status {
+        401 => ("UNAUTHORIZED", "authentication required"),
+        404 => ("MANIFEST_UNKNOWN", "manifest unknown"),
+        429 => ("TOOMANYREQUESTS", "too many requests"),
+        _ => ("UNAVAILABLE", "service unavailable"),
     };
-    let body = format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":\"refused on purpose\"}}]}}");
+    let body = format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":\"{message}\"}}]}}");
     let head_text = format!(
         "HTTP/1.1 {status} {code}\r\n{extra}Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()

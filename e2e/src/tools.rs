@@ -58,6 +58,8 @@ pub enum Need {
     Root,
     /// A containerd of this version and its `ctr`.
     Containerd(Version),
+    /// A Docker Engine 28, its command line, and the containerd 2.1 and `runc` it stands on.
+    Docker,
     /// `docker-registry`.
     Registry,
     /// A stock OpenTelemetry Collector, `otelcol`.
@@ -162,6 +164,12 @@ impl Tools {
         self.folder.join("schemas")
     }
 
+    /// A program of Docker Engine 28.
+    #[must_use]
+    pub fn docker(&self, program: &str) -> PathBuf {
+        self.folder.join("docker-28/bin").join(program)
+    }
+
     /// Any other program.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
@@ -173,6 +181,10 @@ impl Tools {
         match need {
             Need::Root => (!rustix::process::geteuid().is_root()).then(|| "not root".to_owned()),
             Need::Containerd(version) => (!self.is_containerd(version)).then(|| format!("no containerd {version}")),
+            Need::Docker => (!self.is_docker())
+                .then(|| "no Docker Engine 28".to_owned())
+                .or_else(|| lacks(self.program("runc"), "runc"))
+                .or_else(|| self.missing(Need::Containerd(Version::V2_1))),
             Need::Registry => lacks(self.program("docker-registry"), "docker-registry"),
             Need::Prometheus(release) => lacks(self.prometheus(release), &format!("Prometheus {release}")),
             Need::Promtool => lacks(self.program("promtool"), "promtool"),
@@ -203,12 +215,19 @@ impl Tools {
         }
     }
 
-    /// A folder may hold another release than its name says; the program itself knows.
     fn is_containerd(&self, version: Version) -> bool {
-        let told = Command::new(self.containerd(version, "containerd")).arg("--version").output();
-        told.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains(&format!(" {version}.")))
-            && self.containerd(version, "ctr").is_file()
+        is_of(&self.containerd(version, "containerd"), &version.to_string()) && self.containerd(version, "ctr").is_file()
     }
+
+    fn is_docker(&self) -> bool {
+        ["dockerd", "docker"].into_iter().all(|program| is_of(&self.docker(program), "28"))
+    }
+}
+
+/// A folder may hold another release than its name says; the program itself knows.
+fn is_of(program: &Path, version: &str) -> bool {
+    let told = Command::new(program).arg("--version").output();
+    told.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains(&format!(" {version}.")))
 }
 
 /// Whether the machine has a program, also where only root looks.

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use e2e::clock;
 use e2e::containerd::Containerd;
+use e2e::docker::{Docker, Store};
 use e2e::image::{self, Form, Image, LayerPlan, MIB, sha256};
 use e2e::link::{Fault, Link};
 use e2e::on_containerd;
 use e2e::otlp_sink::Sink;
 use e2e::registry::Registry;
+use e2e::site::play_once_more;
 use e2e::tools::{Need, Tools, Version};
 use e2e::truth::Truth;
 use serde_json::json;
@@ -69,6 +71,7 @@ fn every_fault_of_the_link_breaks_what_it_says() {
     let half = whole.len() / 2;
     for (fault, blob, manifest) in [
         (Fault::Unauthorized, 401, 401),
+        (Fault::Login, 401, 401),
         (Fault::NotFound, 404, 404),
         (Fault::TooManyRequests, 429, 200),
         (Fault::Unavailable, 503, 503),
@@ -195,4 +198,51 @@ fn the_sink_keeps_what_a_stock_collector_took() {
     let spans = clock::until("the span", Duration::from_secs(5), || Some(sink.spans()).filter(|s| !s.is_empty()));
     assert_eq!((spans.len(), spans[0].name.as_str(), spans[0].parent_id.as_str()), (1, "pull image", ""));
     assert_eq!((spans[0].start, spans[0].end, spans[0].integer("n")), (1_700_000_000.5, 1_700_000_001.0, Some(7)));
+}
+
+/// Both stores pull, hold what a broken pull left, and stop when the caller goes.
+fn an_engine_pulls_breaks_and_stops_as_it_should(store: Store) {
+    let test = "an_engine_pulls_breaks_and_stops_as_it_should";
+    let Some(tools) = Tools::find(test, &[Need::Root, Need::Registry, Need::Docker]) else { return };
+    let registry = Registry::start(&tools);
+    let link = Link::start(registry.port());
+    let docker = Docker::start(&tools, store);
+    let socket = docker.socket();
+    let image = image::push(&registry, "team/docker:v1", &image::layers(90, &[2, 1]), Form::OciIndex);
+    let name = format!("127.0.0.1:{}/{}", link.port(), image.name);
+    for fault in [Fault::Login, Fault::NotFound, Fault::TooManyRequests, Fault::Corrupt] {
+        link.set_fault(fault);
+        let code = docker.docker_at(&["pull", "--quiet", &name]).exit_code(Duration::from_secs(20));
+        assert!(code == Some(1) && !docker.has(&name), "{fault:?} ends a pull with {code:?}");
+    }
+    link.set_fault(Fault::None);
+    link.set_rate(Some(100_000));
+    let (before, stopped) = (link.sent(), docker.docker_at(&["pull", "--quiet", &name]));
+    clock::until("bytes of a layer", Duration::from_secs(10), || (link.sent() > before + 100_000).then_some(()));
+    assert!(docker.arriving() > 0);
+    drop(stopped);
+    clock::until("the end of every request", Duration::from_secs(10), || (link.under_way() == 0).then_some(()));
+    link.set_rate(None);
+    docker.docker(&["pull", "--quiet", &name]);
+    assert!(docker.has(&name));
+    docker.clear();
+    assert!(!docker.has(&name));
+    let folder = socket.parent().expect("a socket is in a folder").to_owned();
+    drop(docker);
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("Linux tells its mounts");
+    assert!(!folder.exists() && !mounts.contains(&folder.display().to_string()), "something stays of {}", folder.display());
+}
+
+#[test]
+fn a_classic_engine_pulls_breaks_and_stops_as_it_should() {
+    play_once_more("a_classic_engine_pulls_breaks_and_stops_as_it_should", || {
+        an_engine_pulls_breaks_and_stops_as_it_should(Store::Classic);
+    });
+}
+
+#[test]
+fn an_engine_on_containerd_pulls_breaks_and_stops_as_it_should() {
+    play_once_more("an_engine_on_containerd_pulls_breaks_and_stops_as_it_should", || {
+        an_engine_pulls_breaks_and_stops_as_it_should(Store::Containerd);
+    });
 }
