@@ -3,12 +3,15 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use bollard::{API_DEFAULT_VERSION, Docker, query_parameters::CreateImageOptionsBuilder};
+use bollard::{
+    API_DEFAULT_VERSION, BollardRequest, Docker, auth::DockerCredentials, query_parameters::CreateImageOptionsBuilder,
+};
 use futures_util::{Stream, StreamExt as _};
 use lifecycle::image::ImageRef;
 use thiserror::Error;
 
 use super::{
+    credentials::Credentials,
     message::{Message, clean},
     place::Place,
 };
@@ -17,6 +20,9 @@ use super::{
 const ANSWER: u64 = 10;
 /// The first word about a pull may take as long as the registry takes to be found; whoever wants it shorter gives `--timeout`.
 const PULL: Duration = Duration::from_secs(24 * 3600);
+
+/// Carries the credentials for a registry to the Engine.
+const AUTH_HEADER: &str = "x-registry-auth";
 
 /// A connection to an Engine that has answered.
 #[derive(Clone, Debug)]
@@ -45,6 +51,8 @@ pub(crate) struct Facts {
     pub(crate) name: String,
     /// What tells it from other Engines.
     pub(crate) id: String,
+    /// What its machine calls its processor: `x86_64`, `aarch64`, `armv7l`.
+    pub(crate) machine: String,
     /// Its snapshotter or storage driver.
     pub(crate) driver: String,
     /// Whether images lie in containerd's image store.
@@ -62,6 +70,8 @@ pub(crate) struct Order {
     pub(crate) image: ImageRef,
     /// `os/arch[/variant]`; the Engine's own unless given.
     pub(crate) platform: Option<String>,
+    /// What opens its registry.
+    pub(crate) credentials: Option<Credentials>,
 }
 
 /// Why the Engine does not do what it is asked.
@@ -97,7 +107,7 @@ impl Engine {
                 _ => unreachable(error.to_string()),
             })?;
         }
-        let docker = open(place).map_err(|error| unreachable(words(&error)))?;
+        let docker = open(place).map_err(|error| unreachable(words(&error)))?.with_request_modifier(url_safe);
         let docker = docker.negotiate_version().await.map_err(|error| unreachable(words(&error)))?;
         let version = docker.version().await.map_err(refusal)?;
         let components = version.components.unwrap_or_default();
@@ -129,6 +139,7 @@ impl Engine {
         Ok(Facts {
             name: info.name.unwrap_or_default(),
             id: info.id.unwrap_or_default(),
+            machine: info.architecture.unwrap_or_default(),
             driver: info.driver.unwrap_or_default(),
             containerd_store: status.iter().flatten().any(|text| text == "io.containerd.snapshotter.v1"),
             root: info.docker_root_dir.unwrap_or_default().into(),
@@ -146,7 +157,7 @@ impl Engine {
             .tag(which.as_deref().unwrap_or("latest"))
             .platform(order.platform.as_deref().unwrap_or_default())
             .build();
-        let stream = self.docker.create_image(Some(options), None, None);
+        let stream = self.docker.create_image(Some(options), None, order.credentials.as_ref().map(login));
         Box::pin(stream.map(|line| match line {
             Ok(line) => Ok(Message::read(&line)),
             Err(bollard::errors::Error::DockerStreamError { error }) => Ok(Message::Failed(clean(&error))),
@@ -178,6 +189,30 @@ fn open(place: &Place) -> Result<Docker, bollard::errors::Error> {
             Docker::connect_with_ssl(address, &key, &cert, &ca, ANSWER, API_DEFAULT_VERSION)
         }
     }
+}
+
+fn login(credentials: &Credentials) -> DockerCredentials {
+    match credentials {
+        Credentials::Password { user, secret } => DockerCredentials {
+            username: Some(user.clone()),
+            password: Some(secret.expose().to_owned()),
+            ..DockerCredentials::default()
+        },
+        Credentials::IdentityToken(secret) => {
+            DockerCredentials { identitytoken: Some(secret.expose().to_owned()), ..DockerCredentials::default() }
+        }
+    }
+}
+
+/// The Engine reads credentials in the alphabet for URLs, the client writes them in the usual one; they differ in two signs.
+fn url_safe(mut request: BollardRequest) -> BollardRequest {
+    if let Some(header) = request.headers_mut().get_mut(AUTH_HEADER) {
+        if let Some(safe) = header.to_str().ok().and_then(|text| text.replace('+', "-").replace('/', "_").parse().ok()) {
+            *header = safe;
+        }
+        header.set_sensitive(true);
+    }
+    request
 }
 
 fn refusal(error: bollard::errors::Error) -> EngineError {

@@ -121,7 +121,7 @@ impl Fold {
         self.begun = true;
     }
 
-    /// Which image store it is, and what unpacks its layers.
+    /// Which image store it is, and what unpacks its layers. What was counted as fetched stays so.
     pub(crate) fn set_store(&mut self, store: Store, driver: &str) {
         self.store = store;
         driver.clone_into(&mut self.driver);

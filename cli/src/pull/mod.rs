@@ -1,13 +1,17 @@
 //! `pulltrace pull`: has images pulled by Docker's Engine and shows how far they are. What happens is decided by the Engine alone; here it is
-//! folded (`fold`, `track`) into pictures (`picture`) that surfaces show (`surfaces`, `plain`, `quiet`), and worded at the end (`summary`).
+//! folded (`fold`, `track`) into pictures (`picture`) that surfaces show (`surfaces`, `plain`, `json`, `quiet`), and worded at the end
+//! (`summary`). Sizes come from the registry (`registry`, `manifest`, `platform`) where that is allowed. `session` and `asking` are the shell.
 
+mod asking;
 mod exit;
 mod fallback;
 mod fold;
 mod manifest;
 pub(crate) mod picture;
 mod plain;
+mod platform;
 mod quiet;
+mod registry;
 mod session;
 pub(crate) mod summary;
 pub(crate) mod surfaces;
@@ -22,8 +26,17 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use lifecycle::{image::ImageRef, pull::Node};
+use tokio::sync::mpsc;
 
-use self::{exit::Exit, plain::Plain, quiet::Quiet, session::Session, surfaces::Surfaces};
+use self::{
+    asking::Asking,
+    exit::Exit,
+    plain::Plain,
+    platform::Platform,
+    quiet::Quiet,
+    session::{MAX_WAITING, Session},
+    surfaces::Surfaces,
+};
 use crate::{
     clock::Clock,
     docker::{Engine, Place, Surroundings},
@@ -42,7 +55,7 @@ pub(crate) struct Options {
     #[arg(short, long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
     /// Pull for another platform than the Engine's own: os/arch[/variant]
-    #[arg(long, value_name = "PLATFORM")]
+    #[arg(long, value_name = "PLATFORM", value_parser = platform)]
     platform: Option<String>,
     /// Give up after this long (30s, 5m, 1h) and end with 124
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -50,6 +63,10 @@ pub(crate) struct Options {
     /// How to show it; auto is tty on a terminal, else plain
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Progress::Auto)]
     progress: Progress,
+    /// Who says how big the layers are before they come: the registry, which counts as a pull at Docker Hub, or the Engine, which says it
+    /// late; auto asks every registry but Docker Hub
+    #[arg(long, value_name = "WHO", value_enum, default_value_t = Sizes::Auto)]
+    sizes: Sizes,
     /// What to do when the Engine's interface cannot be reached: run `docker pull` instead, or end
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Fallback::Docker)]
     fallback: Fallback,
@@ -66,6 +83,27 @@ pub(crate) enum Progress {
     Plain,
     /// Only the names of what was pulled
     Quiet,
+}
+
+/// Who says how big the layers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sizes {
+    /// The registry, unless it is Docker Hub
+    Auto,
+    /// The registry
+    Registry,
+    /// The Engine, as bytes come
+    Engine,
+}
+
+impl Sizes {
+    fn from_registry(self, image: &ImageRef) -> bool {
+        match self {
+            Self::Auto => image.registry() != "docker.io",
+            Self::Registry => true,
+            Self::Engine => false,
+        }
+    }
 }
 
 /// What is done when the Engine's interface cannot be reached.
@@ -93,21 +131,39 @@ fn pull(options: &Options) -> Result<ExitCode, Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Exit::Start)?;
     let surroundings = Surroundings::read();
     let clock = Clock::start();
-    runtime.block_on(async {
-        let place = surroundings.place().map_err(Exit::Place)?;
-        let engine = match Engine::connect(&place).await {
-            Ok(engine) => engine,
-            Err(error) if options.fallback == Fallback::Docker => {
-                tell(&format!("{error}; running `docker pull` instead, without progress of our own"));
-                return fallback::run(&options.images, options.platform.as_deref()).await;
-            }
-            Err(error) => return Err(Exit::Engine(error)),
-        };
-        let node = Arc::new(node(&engine, &place).await);
-        let surfaces = compose(options, &node);
-        let session = Session::new(engine, clock, surfaces, images, options);
-        Ok(session.run().await)
-    })
+    let code = runtime.block_on(pull_with(options, &surroundings, clock, &images));
+    // A registry that is still being asked is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+async fn pull_with(
+    options: &Options,
+    surroundings: &Surroundings,
+    clock: Clock,
+    images: &[(String, ImageRef)],
+) -> Result<ExitCode, Exit> {
+    let place = surroundings.place().map_err(Exit::Place)?;
+    let engine = match Engine::connect(&place).await {
+        Ok(engine) => engine,
+        Err(error) if options.fallback == Fallback::Docker => {
+            tell(&format!("{error}; running `docker pull` instead, without progress of our own"));
+            return fallback::run(&options.images, options.platform.as_deref()).await;
+        }
+        Err(error) => return Err(Exit::Engine(error)),
+    };
+    let node = Arc::new(node(&engine, &place).await);
+    let (tell, heard) = mpsc::channel(MAX_WAITING);
+    let asking = Asking {
+        engine,
+        config: surroundings.config.clone(),
+        platform: options.platform.clone(),
+        sizes: options.sizes,
+        tell,
+        facts: Arc::default(),
+    };
+    let session = Session::new(clock, compose(options, &node), images, &node);
+    Ok(session.run(asking, heard, usize::from(options.jobs), options.timeout).await)
 }
 
 /// What shows the pulls: the one surface that was chosen, and beside it whatever else was asked for.
@@ -156,6 +212,10 @@ fn images(asked: &[String]) -> Result<Vec<(String, ImageRef)>, Exit> {
 fn tell(text: &str) {
     // Nobody is left to tell if this fails.
     _ = writeln!(io::stderr(), "pulltrace: {}", text.replace(char::is_control, " "));
+}
+
+fn platform(text: &str) -> Result<String, &'static str> {
+    Platform::parse(text).map(|_| text.to_owned()).ok_or("os/arch[/variant], as linux/arm64 or linux/arm/v7")
 }
 
 /// `30s`, `5m`, `1h`.

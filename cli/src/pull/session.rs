@@ -1,182 +1,167 @@
-//! Some pulls at once, from the first word to the last: asks the Engine, folds what it says, shows it, and ends when all have ended, when
-//! time is up or when someone interrupts. Ending a task drops its connection, which is how the Engine learns that it shall stop.
+//! Some pulls at once, from the first word to the last: folds what the tasks (`asking`) hear, shows it, and ends when all have ended, when
+//! time is up or when someone interrupts.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
-use futures_util::StreamExt as _;
 use lifecycle::{
     board::classify,
     image::ImageRef,
-    pull::{ErrorClass, Outcome, PullId},
+    pull::{ErrorClass, Node, Outcome, PullId},
     time::Timestamp,
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
 use super::{
-    Options,
+    asking::{Asking, Heard, Over},
     exit::{self, Cut},
     fold::{Beginning, Done, Fold, Store},
     picture::Picture,
     surfaces::Surfaces,
     tell,
 };
-use crate::{
-    clock::Clock,
-    docker::{Engine, EngineError, Facts, Message, Order},
-};
+use crate::{clock::Clock, docker::EngineError};
 
 /// Pictures are shown at most this often.
 const FRAME: Duration = Duration::from_millis(100);
-/// Words of the Engine that wait to be folded; beyond, the Engine waits.
-const MAX_WAITING: usize = 1024;
+/// Words of the tasks that wait to be folded; beyond, the Engine waits.
+pub(super) const MAX_WAITING: usize = 1024;
+/// So long the last word waits for the registry's answer, if all was there at once.
+const LAST_WORD: Duration = Duration::from_millis(300);
 /// Far enough away to be never.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The pulls of one command.
 pub(super) struct Session {
-    engine: Engine,
     clock: Clock,
     surfaces: Surfaces,
-    folds: Vec<Fold>,
-    orders: Vec<Order>,
-    jobs: usize,
-    timeout: Option<Duration>,
+    pulls: Vec<One>,
+    is_podman: bool,
 }
 
-/// What tasks tell; about a pull, by its place.
-enum Heard {
-    Begun(usize),
-    Said(usize, Message),
-    Over(usize, Over),
-    Facts(Facts),
-}
-
-/// How a stream of the Engine ended.
-enum Over {
-    /// It was read to its end, and the Engine has the image or not.
-    Read {
-        /// Whether an image of that name is there; asked only if no word said how it ended.
-        there: Option<bool>,
-    },
-    /// It could not be.
-    Broken(EngineError),
+/// One of them.
+struct One {
+    image: ImageRef,
+    fold: Fold,
+    /// Whether the registry has answered, or will not.
+    sized: bool,
 }
 
 impl Session {
-    pub(super) fn new(
-        engine: Engine,
-        clock: Clock,
-        surfaces: Surfaces,
-        images: Vec<(String, ImageRef)>,
-        options: &Options,
-    ) -> Self {
+    /// The images as they were asked for and as they are, pulled on a node.
+    pub(super) fn new(clock: Clock, surfaces: Surfaces, images: &[(String, ImageRef)], node: &Node) -> Self {
         let now = clock.now();
-        let is_podman = engine.host().runtime == "podman";
+        let is_podman = node.runtime_name == "podman";
         let begin = |(place, (asked, image)): (usize, &(String, ImageRef))| {
-            let uid = engine.host().version.as_str();
+            let lease = format!("{} {place} {image}", std::process::id());
             let mut fold = Fold::new(Beginning {
                 asked: asked.clone(),
                 image: image.clone(),
-                id: PullId::derive(uid, "docker", &format!("{place} {image} {}", std::process::id()), now),
+                id: PullId::derive(&node.uid, &node.runtime_name, &lease, now),
                 namespace: if is_podman { "podman" } else { "moby" },
                 at: now,
             });
             if is_podman {
                 fold.set_store(Store::Podman, "");
             }
-            fold
+            One { image: image.clone(), fold, sized: false }
         };
-        let folds = images.iter().enumerate().map(begin).collect();
-        let orders = images.into_iter().map(|(_, image)| Order { image, platform: options.platform.clone() }).collect();
-        let (jobs, timeout) = (usize::from(options.jobs), options.timeout);
-        Self { engine, clock, surfaces, folds, orders, jobs, timeout }
+        Self { clock, surfaces, pulls: images.iter().enumerate().map(begin).collect(), is_podman }
     }
 
-    /// Runs them all; the code to end with.
-    pub(super) async fn run(mut self) -> ExitCode {
-        let (mut terminate, mut interrupt) = (listen(SignalKind::terminate()), listen(SignalKind::interrupt()));
-        let (tell_us, mut heard) = mpsc::channel(MAX_WAITING);
-        let mut tasks = self.begin(&tell_us);
-        drop(tell_us);
-        let late = Instant::now() + self.timeout.unwrap_or(NEVER);
-        let mut frames = interval(FRAME);
-        frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.show();
-        let cut = loop {
-            tokio::select! {
-                word = heard.recv() => match word {
-                    Some(word) => self.take(word),
-                    None => break None,
-                },
-                _ = frames.tick() => self.show(),
-                () = sleep_until(late) => break Some(Cut::Late),
-                () = caught(&mut interrupt) => break Some(Cut::Interrupted),
-                () = caught(&mut terminate) => break Some(Cut::Interrupted),
-            }
-            if self.folds.iter().all(|fold| fold.outcome().is_some()) {
-                break None;
-            }
-        };
-        // The Engine stops a pull when its connection is closed.
-        tasks.shutdown().await;
-        self.close(cut);
+    /// Runs them all, so many at a time; the code to end with.
+    pub(super) async fn run(
+        mut self,
+        asking: Asking,
+        mut heard: mpsc::Receiver<Heard>,
+        jobs: usize,
+        timeout: Option<Duration>,
+    ) -> ExitCode {
+        let images: Vec<ImageRef> = self.pulls.iter().map(|one| one.image.clone()).collect();
+        let mut tasks = asking.begin(images.into_iter(), jobs);
+        let cut = self.follow(&mut heard, timeout).await;
+        if cut.is_none() {
+            self.wait_for_sizes(&mut heard).await;
+        }
+        stop(&mut tasks).await;
+        self.close(cut, timeout);
         let pictures = self.pictures();
         self.surfaces.end(&pictures);
         self.surfaces.take_lost().iter().for_each(|lost| tell(lost));
-        self.complain(cut);
-        ExitCode::from(exit::of_all(cut, self.folds.iter().map(Fold::outcome)))
+        self.complain();
+        ExitCode::from(exit::of_all(cut, self.pulls.iter().map(|one| one.fold.outcome())))
     }
 
-    fn begin(&self, tell_us: &mpsc::Sender<Heard>) -> JoinSet<()> {
-        let mut tasks = JoinSet::new();
-        let slots = Arc::new(Semaphore::new(self.jobs));
-        for (place, order) in self.orders.iter().cloned().enumerate() {
-            let (engine, slots, tell_us) = (self.engine.clone(), slots.clone(), tell_us.clone());
-            tasks.spawn(async move {
-                // The semaphore is never closed; an error would mean that there is nothing to wait for.
-                let _slot = slots.acquire_owned().await.ok();
-                let over = one(&engine, &order, place, &tell_us).await;
-                say(&tell_us, Heard::Over(place, over)).await;
-            });
-        }
-        let (engine, tell_us) = (self.engine.clone(), tell_us.clone());
-        tasks.spawn(async move {
-            if let Ok(facts) = engine.facts().await {
-                say(&tell_us, Heard::Facts(facts)).await;
+    /// Until all have ended, or something ends them; says what.
+    async fn follow(&mut self, heard: &mut mpsc::Receiver<Heard>, timeout: Option<Duration>) -> Option<Cut> {
+        let (mut terminate, mut interrupt) = (listen(SignalKind::terminate()), listen(SignalKind::interrupt()));
+        let late = Instant::now() + timeout.unwrap_or(NEVER);
+        let mut frames = interval(FRAME);
+        frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.pulls.iter().any(|one| one.fold.outcome().is_none()) {
+            tokio::select! {
+                biased;
+                () = caught(&mut interrupt) => return Some(Cut::Interrupted),
+                () = caught(&mut terminate) => return Some(Cut::Interrupted),
+                () = sleep_until(late) => return Some(Cut::Late),
+                _ = frames.tick() => self.show(),
+                word = heard.recv() => self.take(word?),
             }
-        });
-        tasks
+        }
+        None
     }
 
-    fn take(&mut self, heard: Heard) {
-        let now = self.clock.now();
-        match heard {
-            Heard::Begun(place) => self.folds[place].begin(),
-            Heard::Said(place, message) => self.folds[place].hear(&message, now),
-            Heard::Over(place, over) => end(&mut self.folds[place], &over, now),
-            Heard::Facts(facts) => {
-                let store = if facts.containerd_store { Store::Containerd } else { Store::Classic };
-                if self.engine.host().runtime == "docker" {
-                    self.folds.iter_mut().for_each(|fold| fold.set_store(store, &facts.driver));
+    /// What was here already has bytes too; nobody waits long for them.
+    async fn wait_for_sizes(&mut self, heard: &mut mpsc::Receiver<Heard>) {
+        let enough = Instant::now() + LAST_WORD;
+        while self.pulls.iter().any(|one| !one.sized && one.fold.outcome() == Some(&Outcome::Ready)) {
+            tokio::select! {
+                () = sleep_until(enough) => return,
+                word = heard.recv() => match word {
+                    Some(word) => self.take(word),
+                    None => return,
                 }
             }
         }
     }
 
-    /// Ends what has not ended by itself.
-    fn close(&mut self, cut: Option<Cut>) {
+    fn take(&mut self, heard: Heard) {
         let now = self.clock.now();
-        for fold in &mut self.folds {
+        match heard {
+            Heard::Begun(place) => self.pulls[place].fold.begin(),
+            Heard::Said(place, message) => self.pulls[place].fold.hear(&message, now),
+            Heard::Over(place, over) => end(&mut self.pulls[place].fold, &over, now),
+            Heard::Sizes(place, manifest) => {
+                let one = &mut self.pulls[place];
+                one.sized = true;
+                if let Some(manifest) = manifest {
+                    one.fold.learn(manifest);
+                }
+            }
+            Heard::Facts(facts) => {
+                let store = match (self.is_podman, facts.containerd_store) {
+                    (true, _) => Store::Podman,
+                    (false, true) => Store::Containerd,
+                    (false, false) => Store::Classic,
+                };
+                self.pulls.iter_mut().for_each(|one| one.fold.set_store(store, &facts.driver));
+            }
+            Heard::Note(text) => tell(&text),
+        }
+    }
+
+    /// Ends what has not ended by itself.
+    fn close(&mut self, cut: Option<Cut>, timeout: Option<Duration>) {
+        let now = self.clock.now();
+        for One { fold, .. } in &mut self.pulls {
             match cut {
                 Some(Cut::Interrupted) => fold.end(Outcome::Canceled, now),
                 Some(Cut::Late) => {
-                    let limit =
-                        self.timeout.map_or_else(String::new, |limit| format!(" within {}", lifecycle::explain::time(limit)));
+                    let limit = timeout.map_or_else(String::new, |limit| format!(" within {}", lifecycle::explain::time(limit)));
                     fold.fail(ErrorClass::Timeout, format!("not done{limit}"), now);
                 }
                 None => fold.end(Outcome::Lost, now),
@@ -192,39 +177,23 @@ impl Session {
 
     fn pictures(&mut self) -> Vec<Picture> {
         let now = self.clock.now();
-        self.folds.iter_mut().map(|fold| fold.picture(now)).collect()
+        self.pulls.iter_mut().map(|one| one.fold.picture(now)).collect()
     }
 
     /// Says on standard error what went wrong.
-    fn complain(&self, cut: Option<Cut>) {
-        for (fold, order) in self.folds.iter().zip(&self.orders) {
+    fn complain(&self) {
+        for One { image, fold, .. } in &self.pulls {
             match fold.outcome() {
                 Some(Outcome::Failed(failure)) => {
-                    tell(&format!("{}: {} ({})", order.image, failure.message, failure.class.as_str()));
+                    let hint = failure.class.hint();
+                    tell(&format!("{image}: {}. {hint}", failure.message.trim_end_matches('.')));
                 }
-                Some(Outcome::Canceled) if cut == Some(Cut::Interrupted) => tell(&format!("{}: canceled", order.image)),
-                Some(Outcome::Ready | Outcome::Canceled | Outcome::Lost) | None => {}
+                Some(Outcome::Canceled) => tell(&format!("{image}: canceled")),
+                Some(Outcome::Lost) => tell(&format!("{image}: nobody knows how it ended")),
+                Some(Outcome::Ready) | None => {}
             }
         }
     }
-}
-
-/// One pull, from its turn on.
-async fn one(engine: &Engine, order: &Order, place: usize, tell_us: &mpsc::Sender<Heard>) -> Over {
-    say(tell_us, Heard::Begun(place)).await;
-    let mut stream = engine.pull(order);
-    let mut said_how = false;
-    while let Some(word) = stream.next().await {
-        match word {
-            Ok(message) => {
-                said_how |= matches!(message, Message::Done { .. } | Message::Failed(_));
-                say(tell_us, Heard::Said(place, message)).await;
-            }
-            Err(error) => return Over::Broken(error),
-        }
-    }
-    let there = if said_how { None } else { engine.has(&order.image).await.ok() };
-    Over::Read { there }
 }
 
 /// Never says that an image is there without proof.
@@ -249,9 +218,9 @@ fn end(fold: &mut Fold, over: &Over, now: Timestamp) {
     }
 }
 
-async fn say(tell_us: &mpsc::Sender<Heard>, heard: Heard) {
-    // Nobody listens any more when all has ended.
-    _ = tell_us.send(heard).await;
+/// The Engine stops a pull when its connection is closed, which it is when its task is gone.
+async fn stop(tasks: &mut JoinSet<()>) {
+    tasks.shutdown().await;
 }
 
 /// Where signals cannot be heard, they end the process as usual.
