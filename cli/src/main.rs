@@ -68,7 +68,9 @@ enum Command {
 fn main() -> ExitCode {
     let called = Called::by(&std::env::args().next().unwrap_or_default());
     let done = match Arguments::parse().command {
-        Command::Ls { server, active } => server.client(called).and_then(|client| pulls::list(&client, active)).map_err(Into::into),
+        Command::Ls { server, active } => {
+            server.client(called).and_then(|client| pulls::list(&client, active)).map_err(Into::into)
+        }
         Command::Watch { server } => server.client(called).and_then(|client| pulls::watch(&client)).map_err(Into::into),
         Command::Check { server, agents, within } => {
             let client = server.client(called).map_err(Into::into);

@@ -39,7 +39,8 @@ impl Cluster {
             subresource: subresource.map(str::to_owned),
             ..ResourceAttributes::default()
         };
-        let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..SelfSubjectAccessReviewSpec::default() };
+        let spec =
+            SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..SelfSubjectAccessReviewSpec::default() };
         let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
         let answer = self.0.runtime.block_on(api.create(&PostParams::default(), &review));
         let wish = ("create", "selfsubjectaccessreviews", "authorization.k8s.io");

@@ -16,14 +16,7 @@ pub(crate) enum ClusterError {
     #[error(
         "you may not {verb} {resource} in {place} ({context}); ask for a {kind} with {{apiGroups: [{group:?}], resources: [{resource}], verbs: [{verb}]}}"
     )]
-    Denied {
-        verb: &'static str,
-        resource: &'static str,
-        group: &'static str,
-        place: String,
-        kind: &'static str,
-        context: String,
-    },
+    Denied { verb: &'static str, resource: &'static str, group: &'static str, place: String, kind: &'static str, context: String },
     #[error(
         "no collector of Pulltrace in {place} ({context}): no pod there has the labels {labels}. Install it with its Helm chart, or name a collector with --server"
     )]

@@ -160,9 +160,10 @@ impl Cluster {
                 let (place, context) = (place.to_owned(), self.0.context.clone());
                 ClusterError::Denied { verb, resource, group, place, kind, context }
             }
-            (Error::Service(_) | Error::HyperError(_), _) => {
-                ClusterError::Unreachable { at: format!(" {} ({})", self.0.config.cluster_url, self.0.context), why: innermost(error) }
-            }
+            (Error::Service(_) | Error::HyperError(_), _) => ClusterError::Unreachable {
+                at: format!(" {} ({})", self.0.config.cluster_url, self.0.context),
+                why: innermost(error),
+            },
             (Error::Auth(_), _) => ClusterError::Unauthorized(innermost(error)),
             (Error::Api(status), _) => ClusterError::Other(status.message.clone()),
             (_, Some(code)) => ClusterError::Other(format!("status {code} for {verb} {resource}")),
@@ -184,7 +185,9 @@ async fn config(way: &Way) -> Result<(Config, String), ClusterError> {
         // A pod has no kubeconfig, and its account's token instead.
         Err(error) => {
             let inside = (way.kubeconfig.is_none() && way.context.is_none()).then(Config::incluster).and_then(Result::ok);
-            return inside.map(|config| (config, "this cluster".to_owned())).ok_or_else(|| ClusterError::Kubeconfig(said(&error)));
+            return inside
+                .map(|config| (config, "this cluster".to_owned()))
+                .ok_or_else(|| ClusterError::Kubeconfig(said(&error)));
         }
     };
     let known: Vec<_> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();

@@ -127,7 +127,8 @@ impl Cluster {
         let (resource, plural, group) = of.kind.resource();
         let place = format!("namespace {namespace}");
         let api: Api<DynamicObject> = Api::namespaced_with(self.client()?.clone(), namespace, &resource);
-        let found = self.0.runtime.block_on(api.get_opt(&of.name)).map_err(|error| self.error(&error, ("get", plural, group), &place))?;
+        let found =
+            self.0.runtime.block_on(api.get_opt(&of.name)).map_err(|error| self.error(&error, ("get", plural, group), &place))?;
         let missing = || ClusterError::Missing {
             what: of.to_string(),
             namespace: namespace.to_owned(),
@@ -143,7 +144,8 @@ impl Cluster {
         let selector: LabelSelector = serde_json::from_value(value["spec"]["selector"].clone()).map_err(|error| bad(&error))?;
         let selector = Selector::try_from(selector).map_err(|error| bad(&error))?;
         let pods: Api<Pod> = Api::namespaced(self.client()?.clone(), namespace);
-        let listed = self.0.runtime.block_on(async { pods.list(&ListParams::default().labels_from(&selector).limit(MAX_OBJECTS)).await });
+        let listed =
+            self.0.runtime.block_on(async { pods.list(&ListParams::default().labels_from(&selector).limit(MAX_OBJECTS)).await });
         let listed = listed.map_err(|error| self.error(&error, ("list", "pods", ""), &place))?;
         Ok(needed(of.kind, &value, &listed.items))
     }

@@ -6,6 +6,7 @@ mod asking;
 mod exit;
 mod fallback;
 mod fold;
+mod json;
 mod manifest;
 pub(crate) mod picture;
 mod plain;
@@ -31,6 +32,7 @@ use tokio::sync::mpsc;
 use self::{
     asking::Asking,
     exit::Exit,
+    json::Json,
     plain::Plain,
     platform::Platform,
     quiet::Quiet,
@@ -81,6 +83,8 @@ pub(crate) enum Progress {
     Tty,
     /// Lines
     Plain,
+    /// Events, one line of JSON each
+    Json,
     /// Only the names of what was pulled
     Quiet,
 }
@@ -175,6 +179,7 @@ fn compose(options: &Options, node: &Arc<Node>) -> Surfaces {
     match options.progress {
         Progress::Auto if out.is_terminal() => surfaces.add("plain", plain()),
         Progress::Auto | Progress::Plain | Progress::Tty => surfaces.add("plain", plain()),
+        Progress::Json => surfaces.add("json", Box::new(Json::new(out, node.clone()))),
         Progress::Quiet => surfaces.add("quiet", Box::new(Quiet(out))),
     }
     surfaces

@@ -9,7 +9,6 @@ use std::{
 
 use lifecycle::{
     explain,
-    image::Digest,
     pull::{Layer, LayerState, NodeName, Pull, PullId},
     time::Timestamp,
 };
@@ -44,7 +43,8 @@ struct Said {
     waiting: Option<&'static str>,
     sentence_at: Option<Timestamp>,
     ended: bool,
-    layers: BTreeMap<Digest, (Word, Timestamp)>,
+    /// By the first digits of the digest, which are known before the others are.
+    layers: BTreeMap<String, (Word, Timestamp)>,
 }
 
 /// What is said of a layer.
@@ -76,7 +76,11 @@ impl<W: Write> Plain<W> {
     fn pull(&mut self, picture: &Picture, several: bool) -> io::Result<()> {
         let pull = &picture.pull;
         let said = self.pulls.entry(pull.id).or_default();
-        let lines = said.news(picture, &self.node);
+        let mut lines = said.news(picture, &self.node);
+        // Of a single pull the summary says it right away.
+        if pull.ending.is_some() && !std::mem::replace(&mut said.ended, true) && several {
+            lines.push(summary::sentence(pull, &self.node));
+        }
         let image = if several { format!("{}  ", speakable(&picture.asked)) } else { String::new() };
         for line in lines {
             writeln!(self.out, "{:>TIME_WIDTH$}  {image}{}", explain::time(pull.duration()), speakable(&line))?;
@@ -130,11 +134,7 @@ impl Said {
         let waits_anew = waiting.is_some() && waiting != self.waiting;
         self.waiting = waiting;
         let silent = self.sentence_at.is_none_or(|at| now.since(at) >= HEARTBEAT);
-        if pull.ending.is_some() {
-            if !std::mem::replace(&mut self.ended, true) {
-                lines.push(summary::sentence(pull, node));
-            }
-        } else if waits_anew || silent {
+        if pull.ending.is_none() && (waits_anew || silent) {
             self.sentence_at = Some(now);
             lines.push(summary::sentence(pull, node));
         }
@@ -151,12 +151,12 @@ impl Said {
         if matches!(word, Word::State(LayerState::Cached | LayerState::Queued)) {
             return None;
         }
-        match self.layers.get(&layer.digest) {
+        match self.layers.get(summary::layer_name(layer)) {
             Some((was, _)) if *was == word => return None,
             Some((_, at)) if now.since(*at) < LAYER_EVERY && !layer.is_done() => return None,
             Some(_) | None => {}
         }
-        self.layers.insert(layer.digest.clone(), (word, now));
+        self.layers.insert(summary::layer_name(layer).to_owned(), (word, now));
         let size = if layer.size == 0 { String::new() } else { format!(" ({})", explain::size(layer.size)) };
         let what = match (word, doing) {
             (Word::Retrying, Doing::Retrying { at, .. }) => {

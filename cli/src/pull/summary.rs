@@ -6,7 +6,7 @@ use std::time::Duration;
 use lifecycle::{
     board::phase_durations,
     explain::{self, Hearing, Scene},
-    pull::{Interval, NodeName, Outcome, Phase, Pull, Size},
+    pull::{Interval, Layer, NodeName, Outcome, Phase, Pull, Size},
 };
 
 /// A last word about a pull, line by line: what it is about, and the words.
@@ -32,7 +32,7 @@ pub(crate) fn sentence(pull: &Pull, node: &NodeName) -> String {
 }
 
 /// What a layer is called: the first digits of its digest, as Docker has them.
-pub(crate) fn layer_name(layer: &lifecycle::pull::Layer) -> &str {
+pub(crate) fn layer_name(layer: &Layer) -> &str {
     let encoded = layer.digest.encoded();
     encoded.get(..crate::docker::SHORT).unwrap_or(encoded)
 }
@@ -47,37 +47,41 @@ pub(crate) fn total(size: Size) -> String {
 
 fn bytes(pull: &Pull) -> String {
     let fetched = pull.fetched_bytes();
+    if pull.layers_cached() == pull.layers.len() {
+        return format!("nothing to fetch, {}", cached(pull));
+    }
     let over = span(pull.layers.iter().filter(|layer| !layer.cached).map(|layer| layer.download));
     let speed =
         over.and_then(|over| per_second(fetched, over)).map_or_else(String::new, |rate| format!(" at {}", explain::speed(rate)));
-    let cached = match (pull.layers_cached(), pull.cached_bytes()) {
-        (0, _) => "nothing cached".to_owned(),
-        (1, bytes) => format!("1 layer cached{}", saved(bytes)),
-        (count, bytes) => format!("{count} layers cached{}", saved(bytes)),
-    };
     let of = match pull.to_fetch() {
         Size::Known(total) if total == fetched => String::new(),
         size => format!(" of {}", total(size)),
     };
-    format!("{}{of} fetched{speed}, {cached}", explain::size(fetched))
+    format!("{}{of} fetched{speed}, {}", explain::size(fetched), cached(pull))
+}
+
+fn cached(pull: &Pull) -> String {
+    match (pull.layers_cached(), pull.cached_bytes()) {
+        (0, _) => "nothing cached".to_owned(),
+        (1, bytes) => format!("1 layer cached{}", saved(bytes)),
+        (count, bytes) => format!("{count} layers cached{}", saved(bytes)),
+    }
 }
 
 fn saved(bytes: u64) -> String {
     if bytes == 0 { String::new() } else { format!(" ({} saved)", explain::size(bytes)) }
 }
 
-/// The layer that took longest from its first byte to being unpacked.
+/// The layer that took longest to fetch and to unpack; what it waited in between is not its own time.
 fn slowest(pull: &Pull) -> Option<String> {
-    let took = |layer: &lifecycle::pull::Layer| {
-        let start = layer.download.start.or(layer.unpack.start)?;
-        Some(layer.unpack.end.or(layer.download.end)?.since(start))
-    };
-    let (layer, all) = pull.layers.iter().filter_map(|layer| Some((layer, took(layer)?))).max_by_key(|(_, took)| *took)?;
-    let part = |interval: Interval| interval.start.zip(interval.end).map(|(start, end)| explain::time(end.since(start)));
-    let parts =
-        [part(layer.download).map(|time| format!("download {time}")), part(layer.unpack).map(|time| format!("unpack {time}"))];
+    let took = |interval: Interval| interval.start.zip(interval.end).map(|(start, end)| end.since(start));
+    let all = |layer: &Layer| Some(took(layer.download).unwrap_or_default() + took(layer.unpack).unwrap_or_default());
+    let timed = pull.layers.iter().filter_map(|layer| Some((layer, all(layer).filter(|all| !all.is_zero())?)));
+    let (layer, all) = timed.max_by_key(|(_, took)| *took)?;
+    let part = |interval, name| took(interval).map(|took| format!("{name} {}", explain::time(took)));
+    let parts = [part(layer.download, "download"), part(layer.unpack, "unpack")];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    Some(format!("{} ({}): {}; {}", layer_name(layer), explain::size(layer.size), explain::time(all), parts.join(", ")))
+    Some(format!("{} ({}): {} ({})", layer_name(layer), explain::size(layer.size), explain::time(all), parts.join(", ")))
 }
 
 const fn verb(phase: Phase) -> &'static str {
