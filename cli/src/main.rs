@@ -1,6 +1,7 @@
 //! `pulltrace`: shows pulls in a terminal, and runs agent and collector together on one host. Data goes to standard output, messages to
 //! standard error, and the exit code says what went wrong, as the contract lists it.
 
+mod bars;
 mod check;
 mod client;
 mod clock;

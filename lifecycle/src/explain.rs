@@ -164,7 +164,7 @@ fn waiting(pull: &Pull, wait: &Wait, scene: &Scene<'_>) -> String {
     let registry = pull.image.as_ref().map_or_else(|| "the registry".to_owned(), |image| name(image.registry()));
     match wait {
         Wait::DownloadSlot { .. } => {
-            format!("Waiting for a download slot{}; containerd's are all in use.", for_now(waited))
+            format!("Waiting for a download slot{}; {}'s are all in use.", for_now(waited), engine(pull))
         }
         Wait::LayerLock { layer, holder, .. } => match scene.holder.filter(|h| h.id == *holder) {
             Some(other) => {
@@ -179,8 +179,17 @@ fn waiting(pull: &Pull, wait: &Wait, scene: &Scene<'_>) -> String {
                 Some(at) => format!("layer {} of {}", at + 1, pull.layers.len()),
                 None => "it".to_owned(),
             };
-            format!("The connection to {registry} was lost {} ago; containerd is retrying {layer}.", time(waited))
+            format!("The connection to {registry} was lost {} ago; {} is retrying {layer}.", time(waited), engine(pull))
         }
+    }
+}
+
+/// Who fetches the layers: the one whose images these are.
+fn engine(pull: &Pull) -> &'static str {
+    match pull.namespace.as_str() {
+        "moby" => "Docker",
+        "podman" => "Podman",
+        _ => "containerd",
     }
 }
 
@@ -351,6 +360,11 @@ pub fn time(duration: Duration) -> String {
 pub fn size(bytes: u64) -> String {
     let (unit, name) = binary_unit(bytes);
     format!("{} {name}", in_units(bytes, unit))
+}
+
+/// Bytes as a bare number in the unit in which [`size`] tells `whole`: `1.2` of what is `2.8 GiB`.
+pub fn amount(bytes: u64, whole: u64) -> String {
+    in_units(bytes, binary_unit(whole).0)
 }
 
 /// Bytes per second in decimal units: `88 MB/s`, `9.8 MB/s`, `40 kB/s`.

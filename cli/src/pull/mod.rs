@@ -19,7 +19,8 @@ pub(crate) mod surfaces;
 mod track;
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
+    path::PathBuf,
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -40,6 +41,7 @@ use self::{
     surfaces::Surfaces,
 };
 use crate::{
+    bars::{self, Bars, Console},
     clock::Clock,
     docker::{Engine, Place, Surroundings},
 };
@@ -69,6 +71,9 @@ pub(crate) struct Options {
     /// late; auto asks every registry but Docker Hub
     #[arg(long, value_name = "WHO", value_enum, default_value_t = Sizes::Auto)]
     sizes: Sizes,
+    /// Draw bars on this screen too, as on /dev/tty1; if it goes away the pull goes on
+    #[arg(long, value_name = "TERMINAL")]
+    console: Option<PathBuf>,
     /// What to do when the Engine's interface cannot be reached: run `docker pull` instead, or end
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Fallback::Docker)]
     fallback: Fallback,
@@ -177,12 +182,28 @@ fn compose(options: &Options, node: &Arc<Node>) -> Surfaces {
     let groups = std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true");
     let plain = || Box::new(Plain::new(io::stdout(), node.name.clone(), groups));
     match options.progress {
-        Progress::Auto if out.is_terminal() => surfaces.add("plain", plain()),
-        Progress::Auto | Progress::Plain | Progress::Tty => surfaces.add("plain", plain()),
+        Progress::Auto | Progress::Tty => match bars(node) {
+            Some(bars) => surfaces.add("bars", Box::new(bars)),
+            None => surfaces.add("plain", plain()),
+        },
+        Progress::Plain => surfaces.add("plain", plain()),
         Progress::Json => surfaces.add("json", Box::new(Json::new(out, node.clone()))),
         Progress::Quiet => surfaces.add("quiet", Box::new(Quiet(out))),
     }
+    if let Some(path) = &options.console {
+        let (console, problem) = Console::open(path, node.name.clone());
+        if let Some(problem) = problem {
+            tell(&format!("cannot draw on {}: {problem}; the pull goes on, and it is tried again", path.display()));
+        }
+        surfaces.add("console", Box::new(console));
+    }
     surfaces
+}
+
+/// Bars on standard output, if that is a terminal that can be drawn on.
+fn bars(node: &Node) -> Option<Bars> {
+    let look = bars::look(|name| std::env::var(name).ok())?;
+    Bars::on_stdout(look, node.name.clone()).ok()
 }
 
 /// The machine of the Engine.

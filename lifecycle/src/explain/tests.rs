@@ -130,6 +130,8 @@ fn a_wait_for_a_slot_a_stall_and_a_retry_say_what_is_known() {
     assert_eq!(plain(&pull, 140), "Stalled: no byte from ghcr.io for 2 m 10 s (layer 2 of 2, 35 %).");
     pull.wait = Some(Wait::Retrying { since: at(10) });
     assert_eq!(plain(&pull, 22), "The connection to ghcr.io was lost 12 s ago; containerd is retrying layer 2 of 2.");
+    pull.namespace = "moby".to_owned();
+    assert_eq!(plain(&pull, 22), "The connection to ghcr.io was lost 12 s ago; Docker is retrying layer 2 of 2.");
 }
 
 #[test]
