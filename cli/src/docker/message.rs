@@ -113,6 +113,14 @@ impl Message {
     }
 }
 
+#[cfg(test)]
+impl Message {
+    /// From a line as it was recorded.
+    pub(crate) fn of_json(json: &str) -> Self {
+        Self::read(&serde_json::from_str(json).expect("a line of the Engine"))
+    }
+}
+
 impl Step {
     fn read(status: &str, current: Option<u64>, total: Option<u64>) -> Option<Self> {
         if let Some(rest) = status.strip_prefix("Retrying in ") {
@@ -144,7 +152,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Message {
-        Message::read(&serde_json::from_str(json).unwrap())
+        Message::of_json(json)
     }
 
     fn layer(step: Step) -> Message {

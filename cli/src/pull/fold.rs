@@ -382,3 +382,6 @@ fn find(manifest: &Manifest, short: Short) -> Option<&Blob> {
 fn is_config(manifest: &Manifest, short: Short) -> bool {
     Short::of(&manifest.config) == Some(short) && find(manifest, short).is_none()
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,3 +134,85 @@ const fn begun(state: LayerState) -> (bool, bool) {
         LayerState::Downloaded | LayerState::Unpacking | LayerState::Ready => (true, true),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lifecycle::{
+        image::ImageRef,
+        pull::{ErrorClass, Outcome},
+    };
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        docker::{Message, Short, Step},
+        pull::fold::{Beginning, Fold, Store},
+    };
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_millis(1_000_000 + ms)
+    }
+
+    fn node() -> Arc<Node> {
+        Arc::new(Node {
+            name: "edge-1".parse().unwrap(),
+            uid: "uid".into(),
+            cluster: String::new(),
+            runtime_name: "docker".into(),
+            runtime_version: "28.5.2".into(),
+        })
+    }
+
+    /// The events of one pull of two layers that ends so.
+    fn events(end: impl FnOnce(&mut Fold)) -> Vec<Value> {
+        let image: ImageRef = "127.0.0.1:5055/team/app:v1".parse().unwrap();
+        let id = PullId::derive("uid", "docker", "1", at(0));
+        let mut fold = Fold::new(Beginning { asked: image.to_string(), image, id, namespace: "moby", at: at(0) });
+        let mut out = Vec::new();
+        let mut json = Json::new(&mut out, node());
+        fold.begin();
+        fold.set_store(Store::Classic, "overlay2");
+        json.show(&[fold.picture(at(0))]).unwrap();
+        let layers = ["745b5871eef5", "680fc12ec1b1"].map(|digits| Short::new(digits).unwrap());
+        layers.iter().for_each(|layer| fold.hear(&Message::Layer(*layer, Step::Named), at(10)));
+        for ms in (100..3_000).step_by(100) {
+            let step = Step::Downloading { current: ms, total: Some(3_000) };
+            layers.iter().for_each(|layer| fold.hear(&Message::Layer(*layer, step), at(ms)));
+            json.show(&[fold.picture(at(ms))]).unwrap();
+        }
+        fold.hear(&Message::Layer(layers[0], Step::Downloaded), at(3_000));
+        json.show(&[fold.picture(at(3_000))]).unwrap();
+        end(&mut fold);
+        json.end(&[fold.picture(at(3_100))]).unwrap();
+        String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn kinds(events: &[Value]) -> Vec<&str> {
+        events.iter().filter_map(|event| event["type"].as_str()).collect()
+    }
+
+    #[test]
+    fn every_line_is_an_event_of_the_contract() {
+        let schema = include_str!("../../../docs/schemas/pull-event-v1.json");
+        let schema: Value = serde_json::from_str(schema).unwrap();
+        let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+        let ready = events(|fold| fold.end(Outcome::Ready, at(3_100)));
+        let failed = events(|fold| fold.fail(ErrorClass::NoSpace, "no space left on device".into(), at(3_100)));
+        let canceled = events(|fold| fold.end(Outcome::Canceled, at(3_100)));
+        for event in ready.iter().chain(&failed).chain(&canceled) {
+            let errors: Vec<String> = validator.iter_errors(event).map(|error| error.to_string()).collect();
+            assert!(errors.is_empty(), "{errors:?}: {event}");
+        }
+        assert_eq!((kinds(&ready).first(), kinds(&ready).last()), (Some(&"pull.started"), Some(&"pull.completed")));
+        assert_eq!((kinds(&failed).last(), kinds(&canceled).last()), (Some(&"pull.failed"), Some(&"pull.failed")));
+        assert_eq!(failed.last().unwrap()["pull"]["errorClass"], "no_space");
+    }
+
+    #[test]
+    fn bytes_alone_are_told_once_a_second_and_layers_when_they_begin_and_are_whole() {
+        let events = events(|fold| fold.end(Outcome::Ready, at(3_100)));
+        let count = |kind: &str| kinds(&events).iter().filter(|one| **one == kind).count();
+        assert_eq!((count("layer.started"), count("layer.completed")), (2, 2), "{:?}", kinds(&events));
+        assert!((3..=7).contains(&count("pull.progress")), "{:?}", kinds(&events));
+    }
+}

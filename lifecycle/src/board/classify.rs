@@ -9,7 +9,10 @@ const PHRASES: [(ErrorClass, &[&str]); 15] = [
         ErrorClass::InvalidImageName,
         &["couldn't parse image name", "invalid reference format", "invalidimagename", "failed to apply default image tag"],
     ),
-    (ErrorClass::PlatformMismatch, &["no match for platform", "no matching manifest for", "exec format error"]),
+    (
+        ErrorClass::PlatformMismatch,
+        &["no match for platform", "no matching manifest for", "does not provide the specified platform", "exec format error"],
+    ),
     (ErrorClass::NoSpace, &["no space left on device", "disk quota exceeded"]),
     (
         ErrorClass::DigestMismatch,
@@ -19,6 +22,7 @@ const PHRASES: [(ErrorClass, &[&str]); 15] = [
             "failed size validation",
             "short read: expected",
             "digest mismatch",
+            "layer verification failed for digest",
         ],
     ),
     (
@@ -129,8 +133,8 @@ fn without_names(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// As kubelet and containerd 1.6 to 2.x write them.
-    const SAID: [(ErrorClass, &str); 29] = [
+    /// As kubelet, containerd 1.6 to 2.x and Docker's Engine 28 write them.
+    const SAID: [(ErrorClass, &str); 31] = [
         (
             ErrorClass::NotFound,
             r#"rpc error: code = NotFound desc = failed to pull and unpack image "docker.io/library/nope:1": failed to resolve reference "docker.io/library/nope:1": docker.io/library/nope:1: not found"#,
@@ -175,6 +179,11 @@ mod tests {
             ErrorClass::DigestMismatch,
             r#"failed commit on ref "layer-sha256:00": unexpected commit digest sha256:11, expected sha256:00: failed precondition"#,
         ),
+        (
+            ErrorClass::DigestMismatch,
+            "filesystem layer verification failed for digest sha256:6999462c651192bc3dd71752837ffa4bb1dba30183da58a880f55d9eaf1a3cae",
+        ),
+        (ErrorClass::Unauthorized, r#"Head "http://r.io/v2/team/app/manifests/v1": no basic auth credentials"#),
         (
             ErrorClass::NoSpace,
             r#"failed to extract layer (application/x sha256:00) to overlayfs as "extract-1 sha256:00": write /a/b: no space left on device"#,
