@@ -62,6 +62,8 @@ enum Command {
     },
     /// Pull images with Docker or Podman, and see how far they are
     Pull(pull::Options),
+    /// Say what a pull with Docker would fetch, and what is here already; nothing is pulled
+    Plan(pull::plan::Options),
     /// Run agent and collector in this process, for this host; all their variables count
     Up(up::Options),
 }
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
             client.and_then(|client| check::run(&client, agents, Duration::from_secs(within)))
         }
         Command::Pull(options) => return pull::run(&options),
+        Command::Plan(options) => return pull::plan::run(&options),
         Command::Up(options) => up::run(&options),
     };
     let Err(error) = done else { return ExitCode::SUCCESS };

@@ -4,10 +4,12 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use bollard::{
-    API_DEFAULT_VERSION, BollardRequest, Docker, auth::DockerCredentials, query_parameters::CreateImageOptionsBuilder,
+    API_DEFAULT_VERSION, BollardRequest, Docker,
+    auth::DockerCredentials,
+    query_parameters::{CreateImageOptionsBuilder, ListImagesOptions},
 };
 use futures_util::{Stream, StreamExt as _};
-use lifecycle::image::ImageRef;
+use lifecycle::image::{Digest, ImageRef};
 use thiserror::Error;
 
 use super::{
@@ -175,6 +177,22 @@ impl Engine {
             Err(EngineError::Refused { status: 404, .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// The unpacked layers of every image that the Engine has, base first, of so many images at most; and whether that was all.
+    ///
+    /// # Errors
+    /// When it cannot say which images there are.
+    pub(crate) async fn images(&self, most: usize) -> Result<(Vec<Vec<Digest>>, bool), EngineError> {
+        let all = self.docker.list_images(None::<ListImagesOptions>).await.map_err(refusal)?;
+        let mut images = Vec::new();
+        for image in all.iter().take(most) {
+            // One that is removed meanwhile has no layers to offer.
+            let Ok(inspected) = self.docker.inspect_image(&image.id).await else { continue };
+            let layers = inspected.root_fs.and_then(|root| root.layers).unwrap_or_default();
+            images.push(layers.iter().map_while(|layer| layer.parse().ok()).collect());
+        }
+        Ok((images, all.len() <= most))
     }
 }
 

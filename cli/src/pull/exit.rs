@@ -3,13 +3,16 @@
 use std::{io, process::ExitCode};
 
 use lifecycle::{
-    image::ParseImageRefError,
+    image::{ImageRef, ParseImageRefError},
     pull::{ErrorClass, Outcome},
 };
 use thiserror::Error;
 
+use super::{manifest::ManifestError, registry::RegistryError};
 use crate::docker::{EngineError, PlaceError};
 
+/// The disk is too small.
+pub(super) const NO_SPACE: u8 = 7;
 /// Out of time.
 const TIMEOUT: u8 = 124;
 /// Interrupted by Ctrl-C or SIGTERM.
@@ -24,12 +27,44 @@ pub(super) enum Exit {
     TooMany,
     #[error(transparent)]
     Place(PlaceError),
-    #[error("{0}; `--fallback docker` would run `docker pull` instead")]
+    #[error(transparent)]
     Engine(EngineError),
     #[error("cannot run `docker pull`: {0}; install Docker's command, or make its socket reachable")]
     NoDocker(io::Error),
     #[error("cannot start: {0}")]
     Start(io::Error),
+    #[error("cannot write: {0}")]
+    Output(io::Error),
+    #[error(transparent)]
+    Plan(PlanError),
+}
+
+/// Why nobody knows what a pull would fetch.
+#[derive(Debug, Error)]
+#[error("cannot plan a pull of {image}: {source}")]
+pub(super) struct PlanError {
+    pub(super) image: ImageRef,
+    pub(super) source: RegistryError,
+}
+
+impl PlanError {
+    const fn class(&self) -> ErrorClass {
+        match &self.source {
+            RegistryError::Network { .. } => ErrorClass::Connection,
+            RegistryError::Status(status) => match status.as_u16() {
+                401 => ErrorClass::Unauthorized,
+                403 => ErrorClass::Forbidden,
+                404 => ErrorClass::NotFound,
+                429 => ErrorClass::RateLimited,
+                500.. => ErrorClass::RegistryUnavailable,
+                0..500 => ErrorClass::Other,
+            },
+            RegistryError::Challenge => ErrorClass::Unauthorized,
+            RegistryError::Digest => ErrorClass::DigestMismatch,
+            RegistryError::Manifest(ManifestError::Platform) => ErrorClass::PlatformMismatch,
+            RegistryError::Manifest(ManifestError::Json | ManifestError::Bounds) => ErrorClass::Other,
+        }
+    }
 }
 
 impl Exit {
@@ -37,7 +72,8 @@ impl Exit {
     pub(super) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Image { .. } | Self::TooMany | Self::Place(_) => 2,
-            Self::Engine(_) | Self::NoDocker(_) | Self::Start(_) => 1,
+            Self::Engine(_) | Self::NoDocker(_) | Self::Start(_) | Self::Output(_) => 1,
+            Self::Plan(error) => code(error.class()),
         })
     }
 }
@@ -49,7 +85,7 @@ pub(crate) const fn code(class: ErrorClass) -> u8 {
         ErrorClass::Unauthorized | ErrorClass::Forbidden => 4,
         ErrorClass::RateLimited => 5,
         ErrorClass::RegistryUnavailable | ErrorClass::Dns | ErrorClass::Tls | ErrorClass::Connection | ErrorClass::Timeout => 6,
-        ErrorClass::NoSpace => 7,
+        ErrorClass::NoSpace => NO_SPACE,
         ErrorClass::PlatformMismatch => 8,
         ErrorClass::InvalidImageName => 2,
         ErrorClass::Canceled => INTERRUPTED,

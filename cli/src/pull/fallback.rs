@@ -7,11 +7,11 @@ use tokio::process::Command;
 use super::exit::Exit;
 
 /// Runs `docker pull` for one image after the other; ends with the code of the first that failed.
-pub(super) async fn run(images: &[String], platform: Option<&str>) -> Result<ExitCode, Exit> {
+pub(super) async fn run(images: &[String], platform: Option<&str>, quiet: bool) -> Result<ExitCode, Exit> {
     let mut code = 0;
     for image in images {
         let mut command = Command::new("docker");
-        command.arg("pull").args(platform.iter().flat_map(|platform| ["--platform", platform]));
+        command.arg("pull").args(platform.iter().flat_map(|platform| ["--platform", platform])).args(quiet.then_some("--quiet"));
         // Behind this nothing is an option, however it is spelled.
         let status = command.args(["--", image]).status().await.map_err(Exit::NoDocker)?;
         let this = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);

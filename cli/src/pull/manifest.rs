@@ -77,6 +77,17 @@ struct Descriptor {
     platform: Option<Platform>,
 }
 
+#[derive(Deserialize)]
+struct Configuration {
+    rootfs: RootFs,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    #[serde(default)]
+    diff_ids: Vec<Digest>,
+}
+
 impl Answer {
     /// From what the registry sent.
     pub(super) fn parse(bytes: &[u8], platform: &Platform) -> Result<Self, ManifestError> {
@@ -94,6 +105,12 @@ impl Answer {
             Raw { .. } => Err(ManifestError::Json),
         }
     }
+}
+
+/// Digests of the unpacked layers, base first, from an image's configuration.
+pub(super) fn diff_ids(bytes: &[u8]) -> Result<Vec<Digest>, ManifestError> {
+    let configuration: Configuration = serde_json::from_slice(bytes).map_err(|_| ManifestError::Json)?;
+    Ok(configuration.rootfs.diff_ids)
 }
 
 impl From<Descriptor> for Blob {

@@ -10,6 +10,7 @@ mod json;
 mod manifest;
 pub(crate) mod picture;
 mod plain;
+pub(crate) mod plan;
 mod platform;
 mod quiet;
 mod registry;
@@ -157,7 +158,8 @@ async fn pull_with(
         Ok(engine) => engine,
         Err(error) if options.fallback == Fallback::Docker => {
             tell(&format!("{error}; running `docker pull` instead, without progress of our own"));
-            return fallback::run(&options.images, options.platform.as_deref()).await;
+            let quiet = options.progress == Progress::Quiet;
+            return fallback::run(&options.images, options.platform.as_deref(), quiet).await;
         }
         Err(error) => return Err(Exit::Engine(error)),
     };

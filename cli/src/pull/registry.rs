@@ -1,7 +1,7 @@
 //! Reads an image's manifest from its registry, because the Engine tells sizes only when bytes come. Reads nothing else, writes nothing, and
 //! every answer is bounded and held against its digest. That it may fail is no matter: then totals are lower bounds.
 //!
-//! As the OCI distribution specification has it: `GET /v2/<name>/manifests/<reference>`, answered by a challenge (Bearer or Basic) where the
+//! As the OCI distribution specification has it: `GET /v2/<name>/manifests/<reference>` (and `/blobs/` for the configuration), answered by a challenge (Bearer or Basic) where the
 //! registry wants to know who asks. Registries on loopback, and those the Engine calls insecure, are spoken to without verified TLS, and in
 //! plain HTTP where TLS fails: as the Engine itself does.
 
@@ -22,7 +22,7 @@ use ureq::{
 };
 
 use super::{
-    manifest::{Answer, Manifest, ManifestError},
+    manifest::{Answer, Manifest, ManifestError, diff_ids},
     platform::Platform,
 };
 use crate::docker::Credentials;
@@ -78,16 +78,33 @@ pub(crate) enum RegistryError {
 /// # Errors
 /// When the registry does not answer, refuses, or says something that cannot be.
 pub(crate) fn read(question: &Question) -> Result<Manifest, RegistryError> {
+    ask(question, |client| client.manifest())
+}
+
+/// Reads the manifest, and from the configuration the digests of the unpacked layers. Blocks.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_whole(question: &Question) -> Result<(Manifest, Vec<Digest>), RegistryError> {
+    ask(question, |client| {
+        let manifest = client.manifest()?;
+        let (bytes, _) = client.document("blobs", manifest.config.as_str(), Some(&manifest.config))?;
+        Ok((manifest, diff_ids(&bytes)?))
+    })
+}
+
+/// Asks over verified TLS, or as the registry is spoken to.
+fn ask<T>(question: &Question, what: impl Fn(&mut Client<'_>) -> Result<T, RegistryError>) -> Result<T, RegistryError> {
     let host = match question.image.registry() {
         "docker.io" => DOCKER_HUB,
         other => other,
     };
     let insecure = is_insecure(question.image.registry(), &question.insecure);
     let mut client = Client { agent: agent(host, insecure), host, question, scheme: "https", authorization: None };
-    match client.manifest() {
+    match what(&mut client) {
         Err(RegistryError::Network { .. }) if insecure => {
             client.scheme = "http";
-            client.manifest()
+            what(&mut client)
         }
         done => done,
     }
@@ -119,10 +136,10 @@ impl Client<'_> {
         let image = &self.question.image;
         let pinned = image.digest().cloned();
         let reference = pinned.as_ref().map_or_else(|| image.tag().unwrap_or("latest"), Digest::as_str).to_owned();
-        let (bytes, top) = self.document(&reference, pinned.as_ref())?;
+        let (bytes, top) = self.document("manifests", &reference, pinned.as_ref())?;
         let answer = match Answer::parse(&bytes, &self.question.platform)? {
             Answer::Elsewhere(digest) => {
-                let (bytes, _) = self.document(digest.as_str(), Some(&digest))?;
+                let (bytes, _) = self.document("manifests", digest.as_str(), Some(&digest))?;
                 Answer::parse(&bytes, &self.question.platform)?
             }
             image @ Answer::Image { .. } => image,
@@ -133,15 +150,15 @@ impl Client<'_> {
         }
     }
 
-    /// A manifest or index and its digest, held against the one that was asked for.
-    fn document(&mut self, reference: &str, expected: Option<&Digest>) -> Result<(Vec<u8>, Digest), RegistryError> {
-        let mut response = self.ask(reference)?;
+    /// A document and its digest, held against the one that was asked for.
+    fn document(&mut self, kind: &str, reference: &str, expected: Option<&Digest>) -> Result<(Vec<u8>, Digest), RegistryError> {
+        let mut response = self.ask(kind, reference)?;
         if response.status() == StatusCode::UNAUTHORIZED && self.authorization.is_none() {
             let challenges: Vec<&str> =
                 response.headers().get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).collect();
             let challenge = challenges.iter().find_map(|text| Challenge::parse(text)).ok_or(RegistryError::Challenge)?;
             self.authorization = Some(self.authorize(&challenge)?);
-            response = self.ask(reference)?;
+            response = self.ask(kind, reference)?;
         }
         if !response.status().is_success() {
             return Err(RegistryError::Status(response.status()));
@@ -156,8 +173,8 @@ impl Client<'_> {
         }
     }
 
-    fn ask(&self, reference: &str) -> Result<Response<ureq::Body>, RegistryError> {
-        let url = format!("{}://{}/v2/{}/manifests/{reference}", self.scheme, self.host, self.question.image.repository());
+    fn ask(&self, kind: &str, reference: &str) -> Result<Response<ureq::Body>, RegistryError> {
+        let url = format!("{}://{}/v2/{}/{kind}/{reference}", self.scheme, self.host, self.question.image.repository());
         let mut request = self.agent.get(url).header(header::ACCEPT, ACCEPT);
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);

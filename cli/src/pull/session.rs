@@ -88,11 +88,11 @@ impl Session {
             self.wait_for_sizes(&mut heard).await;
         }
         stop(&mut tasks).await;
-        self.close(cut, timeout);
+        self.close(cut);
         let pictures = self.pictures();
         self.surfaces.end(&pictures);
         self.surfaces.take_lost().iter().for_each(|lost| tell(lost));
-        self.complain();
+        self.complain(cut);
         ExitCode::from(exit::of_all(cut, self.pulls.iter().map(|one| one.fold.outcome())))
     }
 
@@ -155,15 +155,12 @@ impl Session {
     }
 
     /// Ends what has not ended by itself.
-    fn close(&mut self, cut: Option<Cut>, timeout: Option<Duration>) {
+    fn close(&mut self, cut: Option<Cut>) {
         let now = self.clock.now();
         for One { fold, .. } in &mut self.pulls {
             match cut {
-                Some(Cut::Interrupted) => fold.end(Outcome::Canceled, now),
-                Some(Cut::Late) => {
-                    let limit = timeout.map_or_else(String::new, |limit| format!(" within {}", lifecycle::explain::time(limit)));
-                    fold.fail(ErrorClass::Timeout, format!("not done{limit}"), now);
-                }
+                // Whoever asked for it takes the request back.
+                Some(Cut::Interrupted | Cut::Late) => fold.end(Outcome::Canceled, now),
                 None => fold.end(Outcome::Lost, now),
             }
         }
@@ -181,13 +178,14 @@ impl Session {
     }
 
     /// Says on standard error what went wrong.
-    fn complain(&self) {
+    fn complain(&self, cut: Option<Cut>) {
         for One { image, fold, .. } in &self.pulls {
             match fold.outcome() {
                 Some(Outcome::Failed(failure)) => {
                     let hint = failure.class.hint();
                     tell(&format!("{image}: {}. {hint}", failure.message.trim_end_matches('.')));
                 }
+                Some(Outcome::Canceled) if cut == Some(Cut::Late) => tell(&format!("{image}: out of time (--timeout), stopped")),
                 Some(Outcome::Canceled) => tell(&format!("{image}: canceled")),
                 Some(Outcome::Lost) => tell(&format!("{image}: nobody knows how it ended")),
                 Some(Outcome::Ready) | None => {}
