@@ -136,7 +136,7 @@ impl Step {
             ("Extracting", Some(current), Some(total)) => Self::Extracting { current, total },
             ("Extracting", ..) => Self::ExtractingSince,
             ("Pull complete", ..) => Self::Complete,
-            (_, ..) => return None,
+            _ => return None,
         })
     }
 }
