@@ -169,7 +169,6 @@ fn triple(picture: &Picture) -> Option<String> {
 /// Total bar, share, speed and time left.
 pub(super) fn total(picture: &Picture, cells: usize, look: Look) -> Line {
     let pull = &picture.pull;
-    let share = share(picture);
     let percent = match (pull.percent(), pull.size().bytes()) {
         (Some(percent), 1..) => format!("{:>3} %", whole(percent)),
         (None, 1..) => format!("{}/{} layers", layers_here(pull), pull.layers.len()),
@@ -182,29 +181,26 @@ pub(super) fn total(picture: &Picture, cells: usize, look: Look) -> Line {
     let text = if cells < TOTAL_BAR { format!(" {percent:>5} {speed:>8} {left}") } else { text };
     let widest = text.trim_end().len().max(" 100 %  999 MB/s  ETA 1 m 05 s".len());
     let room = cells.saturating_sub(widest).clamp(8.min(cells), TOTAL_BAR);
-    share.bar(room, look).with(Ink::Plain, text.trim_end()).cut(cells)
+    bar(picture, room, look).with(Ink::Plain, text.trim_end()).cut(cells)
 }
 
-/// The share that the total bar shows: of the bytes while the total is known, else of the layers.
-fn share(picture: &Picture) -> Share {
+/// Bytes while the total is known; else layers, as squares, because a bar against a total that grows would fall.
+fn bar(picture: &Picture, cells: usize, look: Look) -> Line {
     let pull = &picture.pull;
     let well = pull.ending.as_ref().is_none_or(|ending| ending.outcome == Outcome::Ready);
     match pull.to_fetch() {
         Size::Known(whole) if pull.size().bytes() > 0 => {
             let all = u64::from(whole == 0);
-            Share {
-                unpacked: unpacked(picture) + all,
-                fetched: pull.fetched_bytes() + all,
-                whole: whole + all,
-                may_be_full: well,
-            }
+            let (unpacked, fetched) = (unpacked(picture) + all, pull.fetched_bytes() + all);
+            Share { unpacked, fetched, whole: whole + all, may_be_full: well }.bar(cells, look)
         }
-        Size::Known(_) | Size::AtLeast(_) => Share {
-            unpacked: pull.layers_done() as u64,
-            fetched: layers_here(pull) as u64,
-            whole: pull.layers.len() as u64,
-            may_be_full: well && !pull.layers.is_empty(),
-        },
+        Size::Known(_) | Size::AtLeast(_) if pull.layers.is_empty() => {
+            Share { unpacked: 0, fetched: 0, whole: 1, may_be_full: false }.bar(cells, look)
+        }
+        Size::Known(_) | Size::AtLeast(_) => {
+            let (unpacked, fetched) = (pull.layers_done() as u64, layers_here(pull) as u64);
+            Share { unpacked, fetched, whole: pull.layers.len() as u64, may_be_full: true }.squares(cells, look)
+        }
     }
 }
 
