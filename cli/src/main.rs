@@ -7,7 +7,9 @@ mod client;
 mod clock;
 mod cluster;
 mod docker;
+mod fleet;
 mod line;
+mod log;
 mod pull;
 mod pulls;
 mod server;
@@ -64,6 +66,8 @@ enum Command {
     Pull(pull::Options),
     /// Say what a pull with Docker would fetch, and what is here already; nothing is pulled
     Plan(pull::plan::Options),
+    /// Show the log of the pulls of this host, and follow it
+    Logs(log::LogsOptions),
     /// Run agent and collector in this process, for this host; all their variables count
     Up(up::Options),
 }
@@ -81,6 +85,9 @@ fn main() -> ExitCode {
         }
         Command::Pull(options) => return pull::run(&options),
         Command::Plan(options) => return pull::plan::run(&options),
+        Command::Logs(options) => {
+            log::logs(&options, |name| std::env::var_os(name), &mut io::stdout().lock(), &mut io::stderr()).map_err(Into::into)
+        }
         Command::Up(options) => up::run(&options),
     };
     let Err(error) = done else { return ExitCode::SUCCESS };
@@ -95,6 +102,8 @@ fn main() -> ExitCode {
 fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<ClientError>() {
         error.code()
+    } else if let Some(error) = error.downcast_ref::<log::LogsError>() {
+        error.exit_code()
     } else if error.is::<up::UsageError>() {
         2
     } else if error.is::<check::Late>() {
@@ -106,5 +115,6 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 
 /// Whoever read our output has enough, as `head` does: no error.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(ClientError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe)
+    let of_client = matches!(error.downcast_ref(), Some(ClientError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe);
+    of_client || matches!(error.downcast_ref(), Some(log::LogsError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -9,7 +9,10 @@ use lifecycle::{
 use thiserror::Error;
 
 use super::{manifest::ManifestError, registry::RegistryError};
-use crate::docker::{EngineError, PlaceError};
+use crate::{
+    docker::{EngineError, PlaceError},
+    fleet::{FleetError, NodeError},
+};
 
 /// The disk is too small.
 pub(super) const NO_SPACE: u8 = 7;
@@ -31,6 +34,10 @@ pub(super) enum Exit {
     Engine(EngineError),
     #[error("cannot run `docker pull`: {0}; install Docker's command, or make its socket reachable")]
     NoDocker(io::Error),
+    #[error(transparent)]
+    Node(NodeError),
+    #[error(transparent)]
+    Fleet(FleetError),
     #[error("cannot start: {0}")]
     Start(io::Error),
     #[error("cannot write: {0}")]
@@ -71,8 +78,9 @@ impl Exit {
     /// The code of the contract.
     pub(super) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Image { .. } | Self::TooMany | Self::Place(_) => 2,
-            Self::Engine(_) | Self::NoDocker(_) | Self::Start(_) | Self::Output(_) => 1,
+            Self::Image { .. } | Self::TooMany | Self::Place(_) | Self::Node(_) => 2,
+            Self::Fleet(FleetError::Otlp(_) | FleetError::Notify(_)) => 2,
+            Self::Engine(_) | Self::Fleet(FleetError::Start(_)) | Self::NoDocker(_) | Self::Start(_) | Self::Output(_) => 1,
             Self::Plan(error) => code(error.class()),
         })
     }

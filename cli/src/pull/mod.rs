@@ -20,15 +20,16 @@ pub(crate) mod surfaces;
 mod track;
 
 use std::{
+    ffi::OsString,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
 };
 
 use clap::{Args, ValueEnum};
-use lifecycle::{image::ImageRef, pull::Node};
+use lifecycle::{image::ImageRef, pull::Node, time::Timestamp};
 use tokio::sync::mpsc;
 
 use self::{
@@ -45,6 +46,8 @@ use crate::{
     bars::{self, Bars, Console},
     clock::Clock,
     docker::{Engine, Place, Surroundings},
+    fleet::{self, Fleet},
+    log::{self, Log},
 };
 
 /// Most images that one command pulls.
@@ -78,6 +81,11 @@ pub(crate) struct Options {
     /// What to do when the Engine's interface cannot be reached: run `docker pull` instead, or end
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Fallback::Docker)]
     fallback: Fallback,
+    /// Keep the log in this file, or `none`; else in /var/log/pulltrace, or where the user's programs keep their state
+    #[arg(long, value_name = "PATH")]
+    log_file: Option<OsString>,
+    #[command(flatten)]
+    fleet: fleet::Options,
 }
 
 /// How a pull is shown.
@@ -163,7 +171,7 @@ async fn pull_with(
         }
         Err(error) => return Err(Exit::Engine(error)),
     };
-    let node = Arc::new(node(&engine, &place).await);
+    let node = Arc::new(fleet::speaker(node(&engine, &place).await, variable).map_err(Exit::Node)?);
     let (tell, heard) = mpsc::channel(MAX_WAITING);
     let asking = Asking {
         engine,
@@ -173,12 +181,12 @@ async fn pull_with(
         tell,
         facts: Arc::default(),
     };
-    let session = Session::new(clock, compose(options, &node), images, &node);
+    let session = Session::new(clock, compose(options, &node, clock.now())?, images, &node);
     Ok(session.run(asking, heard, usize::from(options.jobs), options.timeout).await)
 }
 
 /// What shows the pulls: the one surface that was chosen, and beside it whatever else was asked for.
-fn compose(options: &Options, node: &Arc<Node>) -> Surfaces {
+fn compose(options: &Options, node: &Arc<Node>, now: Timestamp) -> Result<Surfaces, Exit> {
     let mut surfaces = Surfaces::default();
     let out = io::stdout();
     let groups = std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true");
@@ -199,7 +207,18 @@ fn compose(options: &Options, node: &Arc<Node>) -> Surfaces {
         }
         surfaces.add("console", Box::new(console));
     }
-    surfaces
+    let log_file = options.log_file.clone().map(log::Choice::from).unwrap_or_default();
+    match Log::open(&log_file, Node::clone(node), variable) {
+        Ok(Some(log)) => surfaces.add("log", Box::new(log)),
+        Ok(None) => {}
+        Err(message) => tell(&message),
+    }
+    surfaces.add("fleet", Box::new(Fleet::start(&options.fleet, node, variable, now).map_err(Exit::Fleet)?));
+    Ok(surfaces)
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
 /// Bars on standard output, if that is a terminal that can be drawn on.
@@ -212,7 +231,7 @@ fn bars(node: &Node) -> Option<Bars> {
 async fn node(engine: &Engine, place: &Place) -> Node {
     let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let (name, uid) = match place.is_local() {
-        true => (file("/proc/sys/kernel/hostname"), file("/etc/machine-id")),
+        true => (file("/proc/sys/kernel/hostname"), fleet::machine_uid(Path::new("/"))),
         false => engine.facts().await.map(|facts| (facts.name, facts.id)).unwrap_or_default(),
     };
     let unnamed = || place.describe().parse().or_else(|_| "docker".parse());

@@ -51,4 +51,8 @@ pub(crate) trait Surface {
     fn show(&mut self, pictures: &[Picture]) -> std::io::Result<()>;
     /// Every pull has ended.
     fn end(&mut self, pictures: &[Picture]) -> std::io::Result<()>;
+    /// What people are to be told when every surface has shown the end, in sentences. May wait for what is on its way, for a bounded time.
+    fn remarks(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }

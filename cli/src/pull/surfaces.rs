@@ -8,7 +8,7 @@ use super::picture::{Picture, Surface};
 #[derive(Default)]
 pub(crate) struct Surfaces {
     all: Vec<(&'static str, Box<dyn Surface>)>,
-    /// What went wrong with those that were given up.
+    /// What went wrong with those that were given up, and what the others remark.
     lost: Vec<String>,
 }
 
@@ -26,6 +26,8 @@ impl Surfaces {
     /// Shows the last pictures everywhere.
     pub(crate) fn end(&mut self, pictures: &[Picture]) {
         self.each(|surface| surface.end(pictures));
+        let remarks = self.all.iter_mut().flat_map(|(_, surface)| surface.remarks());
+        self.lost.extend(remarks);
     }
 
     /// What went wrong so far; a reader that had enough, as `head` has, is nothing wrong.
