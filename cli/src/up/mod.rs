@@ -1,4 +1,7 @@
 //! `up`: agent and collector in one process, for one host. The agent sends to the collector over the loopback interface, like any other.
+//! Sockets of containerd are found by the agent; what is to be said of Docker stands in [`engine`].
+
+mod engine;
 
 use std::{fs, path::PathBuf};
 
@@ -47,6 +50,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             _ = stopped.wait_for(|stopped| *stopped).await;
         };
         tracing::info!(page = format!("http://{page}/"), "pulls of this host are shown");
+        tokio::spawn(engine::look(listeners.otlp_http.local_addr()?));
         let collector = collector::run(config, listeners, stopping(stopped.clone()));
         let agent = async {
             agent::run(agent, None, async {
