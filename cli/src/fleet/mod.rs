@@ -21,6 +21,7 @@ use crate::pull::picture::{Picture, Surface};
 
 /// Who is told of a pull.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {
     /// Report the pull to this OTLP receiver, for example a collector of Pulltrace: a URL, or PROTOCOL=URL, or `none`. The OTEL_EXPORTER_OTLP_*
     /// variables count too
