@@ -3,16 +3,18 @@
 
 use std::{
     fmt, fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     path::Path,
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
+use lifecycle::time::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error;
 use ureq::{
-    Agent,
+    Agent, Body,
     config::Config,
+    http::Response,
     tls::{PemItem, RootCerts, TlsConfig, parse_pem},
     unversioned::transport::{Connector as _, RustlsConnector},
 };
@@ -61,6 +63,14 @@ pub(crate) enum ClientError {
     Output(#[from] std::io::Error),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+}
+
+/// The event stream, open.
+pub(crate) struct Stream {
+    /// What time it was for the collector when it began to answer, to the second.
+    pub(crate) date: Option<Timestamp>,
+    /// The bytes as they come, comments too; [`events_of`] reads them.
+    pub(crate) bytes: Box<dyn Read + Send>,
 }
 
 /// One event of the stream.
@@ -117,23 +127,29 @@ impl Client {
 
     /// The answer to a question with these keys behind the question mark.
     pub(crate) fn ask<T: DeserializeOwned>(&self, path: &str, keys: &[(&str, &str)]) -> Result<T, ClientError> {
-        let text = self.open(path, keys, None)?.read_to_string().map_err(|source| self.network(source))?;
+        let text = self.open(path, keys, None)?.body_mut().read_to_string().map_err(|source| self.network(source))?;
         serde_json::from_str(&text).map_err(ClientError::Answer)
     }
 
     /// The answer to a question, as it is.
     pub(crate) fn text(&self, path: &str) -> Result<String, ClientError> {
-        self.open(path, &[], None)?.read_to_string().map_err(|source| self.network(source))
+        self.open(path, &[], None)?.body_mut().read_to_string().map_err(|source| self.network(source))
     }
 
     /// The events from now on, or from behind an event on; ends when the connection does.
     pub(crate) fn events(&self, last_id: Option<&str>) -> Result<impl Iterator<Item = Event> + use<>, ClientError> {
-        let body = self.open("/api/v1/events", &[], last_id)?;
-        let mut lines = BufReader::new(body.into_reader());
-        Ok(std::iter::from_fn(move || read_event(&mut lines)))
+        Ok(events_of(self.stream(last_id)?.bytes))
     }
 
-    fn open(&self, path: &str, keys: &[(&str, &str)], last_id: Option<&str>) -> Result<ureq::Body, ClientError> {
+    /// The same, as bytes.
+    pub(crate) fn stream(&self, last_id: Option<&str>) -> Result<Stream, ClientError> {
+        let response = self.open("/api/v1/events", &[], last_id)?;
+        let date = response.headers().get("date").and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        let date = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok()).map(|since| Timestamp::EPOCH + since);
+        Ok(Stream { date, bytes: Box::new(response.into_body().into_reader()) })
+    }
+
+    fn open(&self, path: &str, keys: &[(&str, &str)], last_id: Option<&str>) -> Result<Response<Body>, ClientError> {
         let mut request = self.agent.get(format!("{}{path}", self.url)).query_pairs(keys.iter().copied());
         if let Some(id) = last_id {
             request = request.header("last-event-id", id);
@@ -141,13 +157,12 @@ impl Client {
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", &authorization.0);
         }
-        let response = request.call().map_err(|source| self.network(source))?;
+        let mut response = request.call().map_err(|source| self.network(source))?;
         let status = response.status();
-        let mut body = response.into_body();
         if status.is_success() {
-            return Ok(body);
+            return Ok(response);
         }
-        let text = body.read_to_string().unwrap_or_default();
+        let text = response.body_mut().read_to_string().unwrap_or_default();
         let plain = || if text.trim().is_empty() { status.to_string() } else { text.trim().to_owned() };
         let message = serde_json::from_str::<ErrorBody>(&text).map_or_else(|_| plain(), |body| body.error.message);
         Err(ClientError::Status { status: status.as_u16(), message })
@@ -218,12 +233,18 @@ fn roots(path: &Path) -> Result<RootCerts, ClientError> {
     Ok(RootCerts::new_with_certs(&certificates))
 }
 
+/// The events of a stream; ends when it does.
+pub(crate) fn events_of(bytes: impl Read) -> impl Iterator<Item = Event> {
+    let mut lines = BufReader::new(bytes);
+    std::iter::from_fn(move || read_event(&mut lines))
+}
+
 /// Reads up to the empty line behind the next event with data.
 fn read_event(lines: &mut impl BufRead) -> Option<Event> {
     let mut event = Event::default();
     loop {
         let mut line = String::new();
-        let length = std::io::Read::take(&mut *lines, MAX_LINE).read_line(&mut line).ok()?;
+        let length = Read::take(&mut *lines, MAX_LINE).read_line(&mut line).ok()?;
         if length == 0 {
             return None;
         }

@@ -14,6 +14,7 @@ mod pull;
 mod pulls;
 mod server;
 mod up;
+mod watch;
 
 use std::{
     io::{self, Write as _},
@@ -45,11 +46,17 @@ enum Command {
         /// Only pulls that run now
         #[arg(long)]
         active: bool,
+        /// Go on with a line for each pull that starts, changes its state or ends, until interrupted
+        #[arg(short, long, conflicts_with = "active")]
+        follow: bool,
     },
-    /// Follow pulls: a line for each that starts, changes its state or ends, until interrupted
+    /// Look at pulls as they run: a live table that fills the terminal. `pulltrace ls --follow` writes lines instead
+    #[command(visible_alias = "top")]
     Watch {
         #[command(flatten)]
         server: Server,
+        #[command(flatten)]
+        options: watch::Options,
     },
     /// Wait until the collector is ready and agents are heard, say so in a line, and end; with 124 if it is not so in time
     Check {
@@ -75,10 +82,13 @@ enum Command {
 fn main() -> ExitCode {
     let called = Called::by(&std::env::args().next().unwrap_or_default());
     let done = match Arguments::parse().command {
-        Command::Ls { server, active } => {
-            server.client(called).and_then(|client| pulls::list(&client, active)).map_err(Into::into)
+        Command::Ls { server, active, follow } => {
+            let lines = |client| if follow { pulls::follow(&client) } else { pulls::list(&client, active) };
+            server.client(called).and_then(lines).map_err(Into::into)
         }
-        Command::Watch { server } => server.client(called).and_then(|client| pulls::watch(&client)).map_err(Into::into),
+        Command::Watch { server, options } => {
+            watch::run(|| server.client(called), &options).map_err(Into::into)
+        }
         Command::Check { server, agents, within } => {
             let client = server.client(called).map_err(Into::into);
             client.and_then(|client| check::run(&client, agents, Duration::from_secs(within)))
@@ -104,6 +114,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         error.code()
     } else if let Some(error) = error.downcast_ref::<log::LogsError>() {
         error.exit_code()
+    } else if let Some(error) = error.downcast_ref::<watch::WatchError>() {
+        error.code()
     } else if error.is::<up::UsageError>() {
         2
     } else if error.is::<check::Late>() {

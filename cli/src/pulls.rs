@@ -1,4 +1,4 @@
-//! `ls` and `watch`: pulls as lines on standard output.
+//! `ls`: pulls as lines on standard output, and `--follow`: a line whenever one changes. As a table they are in [`crate::watch`].
 
 use std::{
     collections::BTreeMap,
@@ -44,7 +44,7 @@ pub(crate) fn list(client: &Client, active: bool) -> Result<(), ClientError> {
 }
 
 /// Writes one line for every pull whose state is another than before. Comes back once to where it was when the connection breaks.
-pub(crate) fn watch(client: &Client) -> Result<(), ClientError> {
+pub(crate) fn follow(client: &Client) -> Result<(), ClientError> {
     let mut states = BTreeMap::new();
     let mut last_id = None;
     loop {
