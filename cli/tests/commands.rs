@@ -168,11 +168,11 @@ fn ls_writes_one_line_for_every_pull() {
 }
 
 #[test]
-fn watch_writes_a_line_whenever_a_pull_changes_its_state() {
+fn ls_that_follows_writes_a_line_whenever_a_pull_changes_its_state() {
     let up = Up::start();
     up.report(Started, &pull(1, Phase::Resolving));
-    let mut watch = pulltrace(&["watch", "--server", &up.api]).spawn().unwrap();
-    let mut lines = BufReader::new(watch.stdout.take().unwrap());
+    let mut follow = pulltrace(&["ls", "--follow", "--server", &up.api]).spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap());
     assert!(next_line(&mut lines).starts_with("resolving "));
     up.report(Progress, &pull(2, Phase::Resolving));
     up.report(Progress, &pull(3, Phase::Unpacking));
@@ -180,7 +180,19 @@ fn watch_writes_a_line_whenever_a_pull_changes_its_state() {
     up.report(Finished, &canceled(4));
     assert!(next_line(&mut lines).starts_with("canceled "));
     drop(up);
-    assert_eq!(watch.wait().unwrap().code(), Some(6));
+    assert_eq!(follow.wait().unwrap().code(), Some(6));
+}
+
+#[test]
+fn watch_refuses_to_start_off_a_terminal_and_names_what_does() {
+    for command in ["watch", "top"] {
+        let (code, out, err) = run(&[command, "--server", "http://127.0.0.1:9"]);
+        assert_eq!((code, out.as_str()), (Some(2), ""));
+        assert_eq!(
+            err,
+            "pulltrace: watch needs a terminal, and its output is none; `pulltrace ls --follow` writes lines instead\n"
+        );
+    }
 }
 
 #[test]

@@ -44,5 +44,6 @@ pub mod sse;
 pub mod stack;
 pub mod stop;
 pub mod swarm;
+pub mod terminal;
 pub mod tools;
 pub mod truth;

@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use lifecycle::{pull::PullId, time::Timestamp};
 use serde::{Deserialize, Deserializer, de};
 
-use super::text::{perhaps_plainly, plainly};
+use super::{
+    detail::short,
+    text::{perhaps_plainly, plainly},
+};
 
 /// An event of the stream, as far as it is needed.
 #[derive(Debug, Deserialize)]
@@ -207,8 +210,11 @@ impl Pull {
         self.image.clone().or_else(|| self.digest.clone()).unwrap_or_else(|| Arc::from("(name not known yet)"))
     }
 
-    /// The image's name, without what everybody leaves out.
+    /// The image's name, without what everybody leaves out; of a digest its beginning.
     pub(super) fn familiar(&self) -> String {
+        if let (None, Some(digest)) = (&self.image, &self.digest) {
+            return format!("sha256:{}", short(digest));
+        }
         let image = self.image();
         let short = image.strip_prefix("docker.io/").unwrap_or(&image);
         short.strip_prefix("library/").unwrap_or(short).to_owned()

@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, BufWriter, Stdout},
+    process,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -20,7 +21,9 @@ use ratatui::{
         execute,
         terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
     },
+    layout::{Position, Rect},
 };
+use rustix::termios::tcgetattr;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
@@ -38,6 +41,10 @@ use crate::client::Client;
 const FRAME: Duration = Duration::from_millis(250);
 /// Bytes of a picture that are written at once.
 const PICTURE: usize = 64 * 1024;
+/// How long the process may take to end when it is asked to, and between two looks whether its terminal is there.
+const GRACE: Duration = Duration::from_secs(1);
+/// Exit code of a process that was interrupted.
+const INTERRUPTED: i32 = 130;
 /// Most news that are taken before the next picture, so that a key never waits long.
 const MAX_NEWS: usize = 8192;
 
@@ -61,7 +68,7 @@ pub(super) fn run(client: Client, filter: &str, look: Look) -> Result<(), WatchE
             match effect {
                 Effect::Quit => return Ok(()),
                 Effect::Interrupt => return Err(WatchError::Interrupted),
-                Effect::Redraw => screen.terminal.clear().map_err(WatchError::Terminal)?,
+                Effect::Redraw => screen.clear().map_err(WatchError::Terminal)?,
                 Effect::Ask(id) => shell.asker.ask(Question::Pull(id)),
                 Effect::Count => shell.asker.ask(Question::Agents),
                 Effect::Reconnect => {
@@ -159,9 +166,13 @@ impl Screen {
         enable_raw_mode()?;
         let mut output = BufWriter::with_capacity(PICTURE, io::stdout());
         let entered = execute!(output, EnterAlternateScreen).and_then(|()| Terminal::new(CrosstermBackend::new(output)));
-        let mut terminal = entered.inspect_err(|_| give_back())?;
-        terminal.clear().inspect_err(|_| give_back())?;
-        Ok(Self { terminal })
+        Ok(Self { terminal: entered.inspect_err(|_| give_back())? })
+    }
+
+    /// The next picture is drawn whole. Unlike `Terminal::clear` it asks the terminal nothing, which would have to be waited for.
+    fn clear(&mut self) -> io::Result<()> {
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::from((Position::ORIGIN, size)))
     }
 }
 
@@ -177,20 +188,57 @@ fn give_back() {
     _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
 }
 
-/// Is set when somebody asks the process to end.
+/// Is set when somebody asks the process to end. If it then does not, or if its terminal is gone, the process is ended here: to read keys of a terminal
+/// that is gone never comes back.
 fn on_signals() -> io::Result<Arc<AtomicBool>> {
     let stopped = Arc::new(AtomicBool::new(false));
     let told = stopped.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let (mut terminate, mut hangup, mut interrupt) = {
         let _entered = runtime.enter();
         (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?, signal(SignalKind::interrupt())?)
     };
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         runtime.block_on(async {
-            tokio::select! { _ = terminate.recv() => {} _ = hangup.recv() => {} _ = interrupt.recv() => {} }
+            while tcgetattr(io::stdin()).is_ok() {
+                tokio::select! {
+                    _ = terminate.recv() => break,
+                    _ = hangup.recv() => break,
+                    _ = interrupt.recv() => break,
+                    () = tokio::time::sleep(GRACE) => {}
+                }
+            }
+            told.store(true, Ordering::Relaxed);
+            tokio::time::sleep(GRACE).await;
         });
-        told.store(true, Ordering::Relaxed);
+        give_back();
+        process::exit(INTERRUPTED);
     })?;
     Ok(stopped)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Set for the process that panics.
+    const PANICS: &str = "WATCH_TEST_PANICS";
+
+    #[test]
+    fn a_panic_is_told_on_a_terminal_that_was_given_back() {
+        if std::env::var_os(PANICS).is_some() {
+            let _screen = Screen::take().unwrap();
+            panic!("this is why");
+        }
+        let own = std::env::current_exe().unwrap();
+        let name = "watch::shell::tests::a_panic_is_told_on_a_terminal_that_was_given_back";
+        let itself = format!("{} --exact {name} --nocapture; stty -a", own.display());
+        let output = Command::new("script").args(["-qec", &itself, "/dev/null"]).env(PANICS, "1").stdin(Stdio::null()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let at = |wanted: &str| text.find(wanted).unwrap_or_else(|| panic!("{wanted:?} is missing in {text}"));
+        assert!(at("\x1b[?1049h") < at("\x1b[?1049l") && at("\x1b[?1049l") < at("this is why"), "{text}");
+        assert!(text.contains(" icanon") && text.contains(" echo "), "{text}");
+    }
 }

@@ -25,6 +25,8 @@ pub(super) type Placed = (Column, usize);
 const SIGN: usize = 1;
 /// Screens of fewer columns show no word of the state.
 const WORDS_FROM: usize = 60;
+/// Most tries to give a column one more cell; enough for all to have their most.
+const GROWTH: usize = 13 * 48;
 /// The columns that come as far as there is room, the most wanted first.
 const WANTED: [Column; 8] = [
     Column::Progress,
@@ -110,13 +112,14 @@ pub(super) fn placed(width: usize, aside: usize) -> (Vec<Placed>, usize) {
         }
     }
     let hidden = WANTED.len() + 2 - columns.len();
-    while left > 0 {
-        let growing = columns.iter_mut().filter(|(column, cells)| *cells < column.cells().1 && *cells > SIGN);
-        let grown = growing.take(left).map(|(_, cells)| *cells += 1).count();
-        if grown == 0 {
-            break;
+    // What has names or sentences grows three times as fast as the rest.
+    let growing = [Column::Image, Column::Why, Column::Image, Column::Why].into_iter().chain(WANTED).chain([Column::Image]);
+    for column in growing.cycle().take(GROWTH) {
+        let Some((_, cells)) = columns.iter_mut().find(|(of, _)| *of == column) else { continue };
+        if left > 0 && *cells < column.cells().1 {
+            *cells += 1;
+            left -= 1;
         }
-        left -= grown;
     }
     columns.sort_unstable();
     (columns, hidden)

@@ -61,15 +61,15 @@ pub(super) fn keys(model: &Model, width: usize, look: Look) -> Line<'static> {
     let hints: &[(&str, &str)] = match &model.screen {
         Screen::Table => &[
             ("?", "help"),
+            ("q", "quit"),
             ("/", "filter"),
             (":", "jump"),
             ("Enter", "open"),
             ("j", "JSON"),
             ("p", "pause"),
-            ("f", "finished"),
-            ("←→", "columns"),
+            ("f", "ended"),
+            ("←→", "more"),
             ("Shift+letter", "sort"),
-            ("q", "quit"),
         ],
         Screen::Pull(_) => &[("Esc", "back"), ("↑↓", "scroll"), ("j", "JSON"), ("p", "pause"), ("?", "help"), ("q", "quit")],
         Screen::Json(_) => &[("Esc", "back"), ("↑↓", "scroll"), ("?", "help"), ("q", "quit")],

@@ -71,8 +71,9 @@ pub(super) fn sums(model: &Model, width: usize, look: Look) -> Line<'static> {
         let line = spark(total.last(SPARK, model.now.as_secs()).collect::<Vec<_>>().into_iter(), look);
         left.extend([Span::raw(" "), words(line, Role::Fetching, look)]);
     }
-    if taken > width {
-        right.clear();
+    if taken + 1 > width {
+        let room = width.saturating_sub(super::cells(&left) + 1);
+        right = super::cut(Line::from(right), room).spans;
     }
     ends(left, right, width)
 }

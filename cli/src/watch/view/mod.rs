@@ -14,6 +14,7 @@ mod tests;
 
 use ratatui::{
     Frame,
+    buffer::Buffer,
     layout::Rect,
     text::{Line, Span},
     widgets::Paragraph,
@@ -40,6 +41,16 @@ pub(super) fn frame(model: &Model, look: Look, frame: &mut Frame<'_>) -> usize {
     put(frame, 0, &head::server(model, width, look));
     put(frame, 1, &head::sums(model, width, look));
     put(frame, area.height - 1, &foot::keys(model, width, look));
+    let most = middle(model, look, frame);
+    if !look.shapes {
+        only_ascii(frame.buffer_mut());
+    }
+    most
+}
+
+fn middle(model: &Model, look: Look, frame: &mut Frame<'_>) -> usize {
+    let area = frame.area();
+    let width = usize::from(area.width);
     let middle = Rect { y: HEAD, height: area.height - HEAD - 1, ..area };
     match &model.screen {
         Screen::Table => {
@@ -49,6 +60,13 @@ pub(super) fn frame(model: &Model, look: Look, frame: &mut Frame<'_>) -> usize {
         Screen::Pull(opened) => scrolled(frame, middle, detail::lines(model, opened, width, look), opened.scroll),
         Screen::Json(opened) => scrolled(frame, middle, detail::json(opened, width, look), opened.scroll),
         Screen::Help(lines) => scrolled(frame, middle, help::lines(width, look), *lines),
+    }
+}
+
+/// What came from elsewhere, or was cut, on a terminal that would show it as rubbish.
+fn only_ascii(buffer: &mut Buffer) {
+    for cell in buffer.content.iter_mut().filter(|cell| !cell.symbol().is_ascii()) {
+        cell.set_symbol(if cell.symbol() == "…" { "." } else { "?" });
     }
 }
 

@@ -61,7 +61,8 @@ fn heads(model: &Model, columns: &[Placed], hidden: usize, area: Rect, look: Loo
             (true, false) => look.pick("▼", "v"),
             (true, true) => look.pick("▲", "^"),
         };
-        let title = head(column.title(), cells.saturating_sub(width(arrow)));
+        let room = cells.saturating_sub(width(arrow)).max(1);
+        let title = if room == 1 { column.title().chars().take(1).collect() } else { head(column.title(), room) };
         let base = if is_sorted { Style::new().add_modifier(Modifier::BOLD) } else { look.style(Role::Faint) };
         let letters = title.char_indices().nth(1).map_or(title.len(), |(at, _)| at);
         let (first, rest) = title.split_at(letters);
