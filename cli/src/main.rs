@@ -86,9 +86,7 @@ fn main() -> ExitCode {
             let lines = |client| if follow { pulls::follow(&client) } else { pulls::list(&client, active) };
             server.client(called).and_then(lines).map_err(Into::into)
         }
-        Command::Watch { server, options } => {
-            watch::run(|| server.client(called), &options).map_err(Into::into)
-        }
+        Command::Watch { server, options } => watch::run(|| server.client(called), &options).map_err(Into::into),
         Command::Check { server, agents, within } => {
             let client = server.client(called).map_err(Into::into);
             client.and_then(|client| check::run(&client, agents, Duration::from_secs(within)))

@@ -106,7 +106,9 @@ fn a_collector_that_goes_away_is_said_and_found_again() {
 
 #[test]
 fn terminals_that_cannot_place_a_cursor_and_collectors_that_are_not_there_are_errors() {
-    let Some(collector) = stage("terminals_that_cannot_place_a_cursor_and_collectors_that_are_not_there_are_errors") else { return };
+    let Some(collector) = stage("terminals_that_cannot_place_a_cursor_and_collectors_that_are_not_there_are_errors") else {
+        return;
+    };
     let mut dumb = watch(&collector, &[("TERM", "dumb")]);
     dumb.until("pulltrace ls --follow", SOON);
     assert_eq!(dumb.exit_code(SOON), Some(2));

@@ -35,6 +35,15 @@ pub(crate) enum Bench {
         #[arg(long)]
         only: Option<String>,
     },
+    /// `pulltrace watch` on a terminal with 5,000 pulls that change once a second: CPU, memory, and how long a key takes to be seen
+    Cli {
+        /// How long each stretch is measured
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// Pulls that change every second
+        #[arg(long, default_value_t = 5_000)]
+        pulls: u64,
+    },
     /// The web UI with 5,000 pulls that change once a second: script per frame, memory, first paint, size. Needs Node and Chromium
     Ui {
         /// How long memory is watched
@@ -75,6 +84,10 @@ impl Bench {
             Self::Collector { seconds, only } => {
                 let mut args = words(&["collector", "--seconds", &seconds.to_string()]);
                 args.extend(only.iter().flat_map(|only| words(&["--only", only])));
+                (Program::Kit(Profile::Release), args)
+            }
+            Self::Cli { seconds, pulls } => {
+                let args = words(&["cli", "--seconds", &seconds.to_string(), "--pulls", &pulls.to_string()]);
                 (Program::Kit(Profile::Release), args)
             }
             Self::Ui { minutes } => (Program::Browser(*minutes), Vec::new()),

@@ -210,9 +210,17 @@ mod tests {
         ] {
             assert!(fits(text), "{text}");
         }
-        for text in
-            ["node:gpu", "node:other", "-node:gpu*", "state:downloading", "ns:test", "node:gpu-1 registry:docker.io", "nowhere", "class:tls", "image:*:2"]
-        {
+        for text in [
+            "node:gpu",
+            "node:other",
+            "-node:gpu*",
+            "state:downloading",
+            "ns:test",
+            "node:gpu-1 registry:docker.io",
+            "nowhere",
+            "class:tls",
+            "image:*:2",
+        ] {
             assert!(!fits(text), "{text}");
         }
     }

@@ -19,6 +19,8 @@ mod model;
 mod pull;
 mod shell;
 mod table;
+#[cfg(test)]
+mod tests;
 mod text;
 mod trail;
 mod view;
@@ -32,6 +34,9 @@ use thiserror::Error;
 
 use self::view::{Colours, Look};
 use crate::client::{Client, ClientError};
+
+/// Exit code of a program that was interrupted.
+const INTERRUPTED: u8 = 130;
 
 /// What `watch` is told on the command line.
 #[derive(Debug, clap::Args)]
@@ -58,12 +63,24 @@ pub(crate) enum WatchError {
     Interrupted,
 }
 
+impl WatchError {
+    /// The exit code that says what went wrong.
+    pub(crate) const fn code(&self) -> u8 {
+        match self {
+            Self::NoTerminal(_) => 2,
+            Self::Client(error) => error.code(),
+            Self::Terminal(_) | Self::Start(_) | Self::Reader => 1,
+            Self::Interrupted => INTERRUPTED,
+        }
+    }
+}
+
 /// Shows the table until a person has seen enough.
 ///
 /// # Errors
 /// When there is no terminal, when the collector does not answer at first, when the terminal breaks, and when it is interrupted. A collector that
 /// is lost later is waited for.
-pub(crate) fn run(client: Client, options: &Options) -> Result<(), WatchError> {
+pub(crate) fn run(client: impl FnOnce() -> Result<Client, ClientError>, options: &Options) -> Result<(), WatchError> {
     let variable = |name: &str| env::var(name).ok();
     if !io::stdout().is_terminal() {
         return Err(WatchError::NoTerminal("its output is none"));
@@ -74,7 +91,7 @@ pub(crate) fn run(client: Client, options: &Options) -> Result<(), WatchError> {
     if variable("TERM").is_none_or(|term| term.is_empty() || term == "dumb") {
         return Err(WatchError::NoTerminal("TERM says that this one cannot place a cursor"));
     }
-    shell::run(client, &options.filter, look(variable))
+    shell::run(client()?, &options.filter, look(variable))
 }
 
 /// What the terminal can show, as far as the environment says.
@@ -92,7 +109,7 @@ fn look(variable: impl Fn(&str) -> Option<String>) -> Look {
 }
 
 #[cfg(test)]
-mod tests {
+mod looks {
     use super::*;
 
     #[test]

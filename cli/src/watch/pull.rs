@@ -298,7 +298,8 @@ mod tests {
 
     #[test]
     fn a_pull_is_for_a_workload_and_others() {
-        let pod = |pod: &str, workload: &str| format!(r#"{{"namespace":"a","podName":"{pod}","container":"c","image":"i"{workload}}}"#);
+        let pod =
+            |pod: &str, workload: &str| format!(r#"{{"namespace":"a","podName":"{pod}","container":"c","image":"i"{workload}}}"#);
         let web = r#","workload":{"kind":"Deployment","name":"web"}"#;
         let pods = [pod("web-1", web), pod("web-2", web), pod("job", "")].join(",");
         assert_eq!(pull(&format!(r#","pods":[{pods}]"#)).whose(), Some(("web", 1)));

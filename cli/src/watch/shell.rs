@@ -27,7 +27,7 @@ use rustix::termios::tcgetattr;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    WatchError,
+    INTERRUPTED, WatchError,
     asker::{Asker, Question},
     feed::Feed,
     filter::Filter,
@@ -43,8 +43,6 @@ const FRAME: Duration = Duration::from_millis(250);
 const PICTURE: usize = 64 * 1024;
 /// How long the process may take to end when it is asked to, and between two looks whether its terminal is there.
 const GRACE: Duration = Duration::from_secs(1);
-/// Exit code of a process that was interrupted.
-const INTERRUPTED: i32 = 130;
 /// Most news that are taken before the next picture, so that a key never waits long.
 const MAX_NEWS: usize = 8192;
 
@@ -212,7 +210,7 @@ fn on_signals() -> io::Result<Arc<AtomicBool>> {
             tokio::time::sleep(GRACE).await;
         });
         give_back();
-        process::exit(INTERRUPTED);
+        process::exit(INTERRUPTED.into());
     })?;
     Ok(stopped)
 }
@@ -235,7 +233,8 @@ mod tests {
         let own = std::env::current_exe().unwrap();
         let name = "watch::shell::tests::a_panic_is_told_on_a_terminal_that_was_given_back";
         let itself = format!("{} --exact {name} --nocapture; stty -a", own.display());
-        let output = Command::new("script").args(["-qec", &itself, "/dev/null"]).env(PANICS, "1").stdin(Stdio::null()).output().unwrap();
+        let output =
+            Command::new("script").args(["-qec", &itself, "/dev/null"]).env(PANICS, "1").stdin(Stdio::null()).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         let at = |wanted: &str| text.find(wanted).unwrap_or_else(|| panic!("{wanted:?} is missing in {text}"));
         assert!(at("\x1b[?1049h") < at("\x1b[?1049l") && at("\x1b[?1049l") < at("this is why"), "{text}");

@@ -134,7 +134,8 @@ impl Table {
         let mut keyed = Vec::with_capacity(self.order.len());
         for (id, entry) in &self.entries {
             let state = entry.pull.state();
-            let is_failing = state == State::Failed && lately.is_none_or(|lately| entry.told >= lately) && is_last(&entry.pull, &last);
+            let is_failing =
+                state == State::Failed && lately.is_none_or(|lately| entry.told >= lately) && is_last(&entry.pull, &last);
             sums.add(&entry.pull, state, is_failing);
             if entry.fits && (order.finished || state.is_running() || is_failing) {
                 let (rank, word) = key(&entry.pull, order.sort, state, is_failing);

@@ -130,8 +130,14 @@ mod tests {
 
     #[test]
     fn texts_are_cut_to_cells_and_say_so() {
-        assert_eq!((head("registry", 8).as_str(), head("registry", 5).as_str(), head("registry", 0).as_str()), ("registry", "regi…", ""));
-        assert_eq!((tail("registry", 8).as_str(), tail("registry", 5).as_str(), tail("registry", 0).as_str()), ("registry", "…stry", ""));
+        assert_eq!(
+            (head("registry", 8).as_str(), head("registry", 5).as_str(), head("registry", 0).as_str()),
+            ("registry", "regi…", "")
+        );
+        assert_eq!(
+            (tail("registry", 8).as_str(), tail("registry", 5).as_str(), tail("registry", 0).as_str()),
+            ("registry", "…stry", "")
+        );
         assert_eq!((head("日本語", 4).as_str(), tail("日本語", 4).as_str()), ("日…", "…語"), "wide letters take two cells");
     }
 

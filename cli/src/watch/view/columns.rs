@@ -28,16 +28,8 @@ const WORDS_FROM: usize = 60;
 /// Most tries to give a column one more cell; enough for all to have their most.
 const GROWTH: usize = 13 * 48;
 /// The columns that come as far as there is room, the most wanted first.
-const WANTED: [Column; 8] = [
-    Column::Progress,
-    Column::Node,
-    Column::Rate,
-    Column::Eta,
-    Column::Workload,
-    Column::Time,
-    Column::Speed,
-    Column::Why,
-];
+const WANTED: [Column; 8] =
+    [Column::Progress, Column::Node, Column::Rate, Column::Eta, Column::Workload, Column::Time, Column::Speed, Column::Why];
 
 impl Column {
     /// What stands above it; its first letter, with Shift, sorts by it if there is an order of that name.

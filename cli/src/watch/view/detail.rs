@@ -18,6 +18,7 @@ use super::{
     },
     bar::{Parts, bar, spark},
     look::{Look, Role},
+    phases::{phases, waits},
     table::{elapsed, parts, whole},
     words,
 };
@@ -50,6 +51,7 @@ pub(super) fn lines(model: &Model, opened: &Opened, width: usize, look: Look) ->
         lines.push(words("Asking for its layers ...", Role::Faint, look).into());
         return lines;
     };
+    lines.extend(page.added_up(model, whole));
     lines.extend(whole.host.as_ref().and_then(|host| page.host(host)));
     lines.extend(page.layers(model, whole));
     lines.extend(page.attempts(whole));
@@ -124,7 +126,9 @@ impl Page {
     }
 
     fn bytes(self, pull: &Pull) -> Line<'static> {
-        let all = pull.total_bytes.map_or_else(|| "?".to_owned(), |all| explain::size(all) + if pull.total_known { "" } else { " or more" });
+        let all = pull
+            .total_bytes
+            .map_or_else(|| "?".to_owned(), |all| explain::size(all) + if pull.total_known { "" } else { " or more" });
         let mut said = format!("  {} of {all}", explain::size(pull.downloaded_bytes));
         if pull.cached_bytes > 0 {
             said += &format!(", {} were here", explain::size(pull.cached_bytes));
@@ -165,16 +169,29 @@ impl Page {
         let namespace = namespace.map_or_else(String::new, |namespace| format!(", namespace {namespace}"));
         let mut lines = self.wrapped("node", &format!("{}{cluster}{runtime}{namespace}", pull.node), Role::Neutral);
         for (at, pod) in pull.pods.iter().enumerate() {
-            let of = pod.workload.as_ref().map_or_else(String::new, |workload| format!(" of {} {}", workload.kind, workload.name));
+            let of =
+                pod.workload.as_ref().map_or_else(String::new, |workload| format!(" of {} {}", workload.kind, workload.name));
             let name = if at == 0 { "pods" } else { "" };
-            lines.extend(self.wrapped(name, &format!("{}/{} ({}){of}", pod.namespace, pod.pod_name, pod.container), Role::Neutral));
+            lines.extend(self.wrapped(
+                name,
+                &format!("{}/{} ({}){of}", pod.namespace, pod.pod_name, pod.container),
+                Role::Neutral,
+            ));
         }
         if let Some(digest) = whole.and_then(|whole| whole.image_digest.as_ref()) {
-            let size = whole.and_then(|whole| whole.size_bytes).map_or_else(String::new, |size| format!(", {}", explain::size(size)));
+            let size =
+                whole.and_then(|whole| whole.size_bytes).map_or_else(String::new, |size| format!(", {}", explain::size(size)));
             lines.extend(self.wrapped("image", &format!("{digest}{size}"), Role::Neutral));
         }
         lines.extend(self.wrapped("trace id", &pull.id.to_string(), Role::Neutral));
         lines
+    }
+
+    fn added_up(self, model: &Model, whole: &Whole) -> Vec<Line<'static>> {
+        let now = whole.pull.updated_at() + since_told(model, &whole.pull);
+        let phases = phases(whole, now).map(|said| self.wrapped("phases", &said, Role::Neutral));
+        let waits = waits(whole, now).map(|said| self.wrapped("waits", &said, Role::Waiting));
+        phases.into_iter().chain(waits).flatten().collect()
     }
 
     fn host(self, host: &Host) -> Option<Line<'static>> {
@@ -209,8 +226,8 @@ impl Page {
             let said = format!("{:<NAME$}{} of them were here, {}", "cached", here.len(), explain::size(bytes));
             lines.push(words(said, Role::Faint, self.look).into());
         }
-        let now = model.table.get(whole.pull.id).map_or(Duration::ZERO, |entry| model.clock.since(entry.told, model.now));
-        lines.extend(others.into_iter().map(|layer| self.layer(layer, &whole.pull, now)));
+        let since = since_told(model, &whole.pull);
+        lines.extend(others.into_iter().map(|layer| self.layer(layer, &whole.pull, since)));
         lines
     }
 
@@ -223,7 +240,8 @@ impl Page {
             _ => Role::Faint,
         };
         let now = if pull.state().is_running() { pull.updated_at() + since } else { pull.updated_at() };
-        let took = |start: Option<Timestamp>, end: Option<Timestamp>| start.map(|start| short_time(end.unwrap_or(now).since(start)));
+        let took =
+            |start: Option<Timestamp>, end: Option<Timestamp>| start.map(|start| short_time(end.unwrap_or(now).since(start)));
         let fetched = took(layer.started_at, layer.completed_at).map(|took| format!(" fetch {took}"));
         let unpacked = took(layer.unpack_started_at, layer.unpack_completed_at).map(|took| format!(", unpack {took}"));
         let done = match layer.state.as_str() {
@@ -255,7 +273,8 @@ impl Page {
         let when = when(attempt.started_at, whole);
         let took = attempt.completed_at.map_or_else(String::new, |end| short_time(end.since(attempt.started_at)));
         let outcome = attempt.outcome.as_deref().unwrap_or("runs");
-        let said = format!("{sign}{number:>3} {when:>9}  {outcome:<9}{took:>7}  {}", attempt.error.as_deref().unwrap_or_default());
+        let said =
+            format!("{sign}{number:>3} {when:>9}  {outcome:<9}{took:>7}  {}", attempt.error.as_deref().unwrap_or_default());
         let role = if attempt.outcome.as_deref() == Some("failed") { Role::Bad } else { Role::Neutral };
         words(head(&said, self.width), role, self.look).into()
     }
@@ -271,6 +290,11 @@ impl Page {
         }));
         lines
     }
+}
+
+/// How long ago a pull was told of, so that what goes on goes on.
+fn since_told(model: &Model, pull: &Pull) -> Duration {
+    model.table.get(pull.id).map_or(Duration::ZERO, |entry| model.clock.since(entry.told, model.now))
 }
 
 /// How long after the pull's begin, `+1.2 s`; or before it.

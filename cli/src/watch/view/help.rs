@@ -54,8 +54,7 @@ const KEYS: [(&str, &str); 40] = [
     ("Ctrl-C", "end, as an interrupted program"),
 ];
 /// How signs are drawn where there are shapes.
-const SHAPES: [(&str, &str); 6] =
-    [("o", "○ ◎"), (">", "●"), ("u", "◐"), ("w", "◷"), ("+ x -", "✓ ✗ –"), ("=#.", "▒█─")];
+const SHAPES: [(&str, &str); 6] = [("o", "○ ◎"), (">", "●"), ("u", "◐"), ("w", "◷"), ("+ x -", "✓ ✗ –"), ("=#.", "▒█─")];
 /// Cells of the keys.
 const WIDTH: usize = 27;
 

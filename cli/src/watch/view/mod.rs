@@ -8,6 +8,7 @@ mod foot;
 mod head;
 mod help;
 mod look;
+mod phases;
 mod table;
 #[cfg(test)]
 mod tests;

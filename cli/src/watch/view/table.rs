@@ -149,8 +149,7 @@ fn progress(pull: &Pull, state: State, cells: usize, look: Look) -> Vec<Span<'st
         State::Canceled | State::Lost if pull.total_bytes.is_none() => return Vec::new(),
         State::Unpacking => {
             let said = format!("{}/{}", pull.layers_done, pull.layer_count);
-            let parts =
-                Parts { done: pull.layers_done.into(), all: pull.layer_count.into(), cached: 0, is_open: false };
+            let parts = Parts { done: pull.layers_done.into(), all: pull.layer_count.into(), cached: 0, is_open: false };
             let mut spans = bar(parts, cells - PERCENT, Role::Unpacking, look);
             spans.push(Span::raw(format!("{said:>PERCENT$}")));
             return spans;

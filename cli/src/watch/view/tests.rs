@@ -120,12 +120,19 @@ fn busy(width: u16, height: u16) -> Scene {
 
 fn detail() -> Box<Detail> {
     let layer = |n: u32, state: &str, done: u64, times: &str| {
-        format!(r#"{{"pullId":"x","digest":"sha256:{n}{n}{n}{n}{n}{n}aa","state":"{state}","totalBytes":41943040,"downloadedBytes":{done}{times}}}"#)
+        format!(
+            r#"{{"pullId":"x","digest":"sha256:{n}{n}{n}{n}{n}{n}aa","state":"{state}","totalBytes":41943040,"downloadedBytes":{done}{times}}}"#
+        )
     };
     let layers = [
         layer(1, "cached", 0, ""),
         layer(2, "cached", 0, ""),
-        layer(3, "ready", 41_943_040, r#","startedAt":"2026-01-01T00:09:41Z","completedAt":"2026-01-01T00:09:45Z","unpackStartedAt":"2026-01-01T00:09:45Z","unpackCompletedAt":"2026-01-01T00:09:48Z""#),
+        layer(
+            3,
+            "ready",
+            41_943_040,
+            r#","startedAt":"2026-01-01T00:09:41Z","completedAt":"2026-01-01T00:09:45Z","unpackStartedAt":"2026-01-01T00:09:45Z","unpackCompletedAt":"2026-01-01T00:09:48Z""#,
+        ),
         layer(4, "downloading", 10_485_760, r#","startedAt":"2026-01-01T00:09:41Z""#),
         layer(5, "queued", 0, ""),
     ];
@@ -186,7 +193,10 @@ fn an_empty_cluster_says_who_is_heard_and_what_to_do() {
     assert_eq!(scene.pass(10), Some(Effect::Count));
     scene.tell(Message::Agents(3));
     is("empty-80x24", &scene.drawn(COLOURFUL));
-    is("empty-200x50", &{ scene.tell(Message::Resize(200, 50)); scene.drawn(COLOURFUL) });
+    is("empty-200x50", &{
+        scene.tell(Message::Resize(200, 50));
+        scene.drawn(COLOURFUL)
+    });
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! ([`active`]); stretches without and with an agent alternate, so that what it costs containerd is a difference of neighbours in time.
 //! `outage`: a thousand pulls while nobody receives ([`outage`]).
 //! `collector`: what a collector costs for what it takes, tells and answers, beside a plain baseline ([`collector`]).
+//! `cli`: what `pulltrace watch` costs for thousands of pulls, and how long a key takes to be seen ([`watch`]).
 //! `eta`: how far off the estimated times to ready are for pulls over a slow link ([`eta`]); no gate, as the link is what we make it.
 
 mod active;
@@ -13,6 +14,7 @@ mod eta;
 mod idle;
 mod outage;
 mod usage;
+mod watch;
 
 use std::fs;
 use std::io::Write as _;
@@ -88,6 +90,15 @@ enum Bench {
         #[arg(long)]
         only: Option<String>,
     },
+    /// What the command line costs who looks on
+    Cli {
+        /// How long each stretch is measured
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// Pulls that change every second
+        #[arg(long, default_value_t = 5_000)]
+        pulls: u64,
+    },
     /// The plain baseline, as a process that is measured
     #[command(hide = true)]
     Baseline {
@@ -103,6 +114,7 @@ fn main() -> ExitCode {
     }));
     match &args.bench {
         Bench::Collector { seconds, only } => return collector::run(*seconds, only.as_deref(), &args.results),
+        Bench::Cli { seconds, pulls } => return watch::run(*seconds, *pulls, &args.results),
         Bench::Baseline { port } => {
             collector::baseline::serve(*port);
             return ExitCode::SUCCESS;
@@ -120,7 +132,7 @@ fn main() -> ExitCode {
         Bench::Agent { seconds } => agent(tools, version, seconds, &args.results),
         Bench::Eta => eta::run(tools, version, &args.results),
         Bench::Outage { pulls } => outage::run(tools, version, pulls, &args.results),
-        Bench::Collector { .. } | Bench::Baseline { .. } => ExitCode::SUCCESS,
+        Bench::Collector { .. } | Bench::Cli { .. } | Bench::Baseline { .. } => ExitCode::SUCCESS,
     }
 }
 

@@ -13,18 +13,18 @@ const MIB: u64 = 1 << 20;
 
 /// What one simulated node pulls.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Its number, which is all that tells it from others.
-    pub(super) number: u64,
+    pub(crate) number: u64,
     /// Pulls at once.
-    pub(super) pulls: u64,
+    pub(crate) pulls: u64,
     /// Layers of each.
-    pub(super) layers: u64,
+    pub(crate) layers: u64,
 }
 
 /// A log record's kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(crate) enum Told {
     /// The pull goes on.
     Progress,
     /// It is ready.
@@ -33,12 +33,12 @@ pub(super) enum Told {
 
 impl Node {
     /// The node's report number `round`, counted from 1: the present state of each of its pulls. Every layer moves with every report.
-    pub(super) fn report(&self, round: u64) -> Vec<u8> {
+    pub(crate) fn report(&self, round: u64) -> Vec<u8> {
         self.request(round, 0..self.pulls, Told::Progress)
     }
 
     /// One request with the pulls of these numbers.
-    pub(super) fn request(&self, round: u64, pulls: std::ops::Range<u64>, told: Told) -> Vec<u8> {
+    pub(crate) fn request(&self, round: u64, pulls: std::ops::Range<u64>, told: Told) -> Vec<u8> {
         let mut resource = Vec::with_capacity(512);
         let name = format!("node-{}.example.internal", self.number);
         for (key, value) in [
@@ -145,7 +145,7 @@ impl Node {
     }
 
     /// The same state as the plain baseline takes it: one JSON object for the whole node.
-    pub(super) fn json(&self, round: u64) -> String {
+    pub(crate) fn json(&self, round: u64) -> String {
         let mut out = format!("{{\"nodeName\":\"node-{}\",\"timestamp\":\"2026-09-21T15:30:00Z\",\"pulls\":[", self.number);
         for pull in 0..self.pulls {
             let comma = if pull > 0 { "," } else { "" };
@@ -177,7 +177,7 @@ impl Node {
 const SCHEMA: &str = "https://opentelemetry.io/schemas/1.42.0";
 
 /// So many spans of some service, about 575 bytes each with ten attributes, in one request.
-pub(super) fn spans(count: u64) -> Vec<u8> {
+pub(crate) fn spans(count: u64) -> Vec<u8> {
     let mut scope_spans = Vec::new();
     message(&mut scope_spans, 1, |scope| text(scope, 1, "io.example.client"));
     for number in 0..count {

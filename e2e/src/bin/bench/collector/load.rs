@@ -16,7 +16,7 @@ use super::body::Node;
 
 /// How reports travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
     /// OTLP/HTTP, protobuf.
     Http,
     /// OTLP/gRPC.
@@ -27,7 +27,7 @@ pub(super) enum Wire {
 
 impl Wire {
     /// Its name in results.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Http => "HTTP",
             Self::Grpc => "gRPC",
@@ -38,41 +38,41 @@ impl Wire {
 
 /// What a request carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(crate) enum What {
     Logs,
     Traces,
 }
 
 /// Where reports go.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// How.
-    pub(super) wire: Wire,
+    pub(crate) wire: Wire,
     /// Host and port.
-    pub(super) address: String,
+    pub(crate) address: String,
 }
 
 /// What came of sending.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sent {
+pub(crate) struct Sent {
     /// Requests that were accepted.
-    pub(super) accepted: u64,
+    pub(crate) accepted: u64,
     /// Requests that were not.
-    pub(super) refused: u64,
+    pub(crate) refused: u64,
     /// Time from sending to the answer, each accepted request.
-    pub(super) waits: Vec<Duration>,
+    pub(crate) waits: Vec<Duration>,
 }
 
 impl Sent {
     /// The wait that so many percent of the requests did not exceed.
-    pub(super) fn percentile(&mut self, percent: usize) -> Duration {
+    pub(crate) fn percentile(&mut self, percent: usize) -> Duration {
         self.waits.sort_unstable();
         self.waits.get((self.waits.len() * percent / 100).min(self.waits.len().saturating_sub(1))).copied().unwrap_or_default()
     }
 }
 
 /// A cluster: every node sends one report a second, `rounds` times. Counts the answers as they come.
-pub(super) fn cluster(target: &Target, nodes: &[Node], rounds: u64, answered: &Arc<AtomicU64>) -> Sent {
+pub(crate) fn cluster(target: &Target, nodes: &[Node], rounds: u64, answered: &Arc<AtomicU64>) -> Sent {
     let begin = tokio::time::Instant::now() + Duration::from_millis(500 + nodes.len() as u64 / 5);
     run(async {
         let mut tasks = JoinSet::new();
@@ -96,7 +96,7 @@ pub(super) fn cluster(target: &Target, nodes: &[Node], rounds: u64, answered: &A
 }
 
 /// `requests` requests over four connections, each sent when the one before was answered.
-pub(super) fn closed_loop(
+pub(crate) fn closed_loop(
     target: &Target,
     what: What,
     requests: u64,

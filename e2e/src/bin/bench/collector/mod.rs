@@ -3,8 +3,8 @@
 //! machine. Medians of [`TIMES`] stretches.
 
 pub(crate) mod baseline;
-mod body;
-mod load;
+pub(crate) mod body;
+pub(crate) mod load;
 mod memory;
 mod readers;
 
@@ -35,7 +35,7 @@ const WARM_ROUNDS: u64 = 3;
 const RECORD_LAYERS: u64 = 2;
 
 /// One line of the result: what was measured, what it must reach and what it shall.
-struct Line {
+pub(crate) struct Line {
     name: String,
     unit: &'static str,
     value: f64,
@@ -46,15 +46,15 @@ struct Line {
 }
 
 impl Line {
-    fn most(name: impl Into<String>, unit: &'static str, value: f64, gate: f64, moonshot: f64) -> Self {
+    pub(crate) fn most(name: impl Into<String>, unit: &'static str, value: f64, gate: f64, moonshot: f64) -> Self {
         Self { name: name.into(), unit, value, aims: Some((gate, moonshot)), rising: false }
     }
 
-    fn least(name: impl Into<String>, unit: &'static str, value: f64, gate: f64, moonshot: f64) -> Self {
+    pub(crate) fn least(name: impl Into<String>, unit: &'static str, value: f64, gate: f64, moonshot: f64) -> Self {
         Self { name: name.into(), unit, value, aims: Some((gate, moonshot)), rising: true }
     }
 
-    fn plain(name: impl Into<String>, unit: &'static str, value: f64) -> Self {
+    pub(crate) fn plain(name: impl Into<String>, unit: &'static str, value: f64) -> Self {
         Self { name: name.into(), unit, value, aims: None, rising: false }
     }
 
@@ -62,11 +62,11 @@ impl Line {
         if self.rising { self.value >= aim } else { self.value <= aim }
     }
 
-    fn passed(&self) -> bool {
+    pub(crate) fn passed(&self) -> bool {
         self.aims.is_none_or(|(gate, _)| self.reaches(gate))
     }
 
-    fn print(&self) {
+    pub(crate) fn print(&self) {
         let aims = self.aims.map_or_else(String::new, |(gate, moonshot)| {
             let verdict = match (self.reaches(gate), self.reaches(moonshot)) {
                 (_, true) => "aim reached",
@@ -78,7 +78,7 @@ impl Line {
         say(format!("{:<58}{:>12.2} {:<14}{aims}", self.name, self.value, self.unit));
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         json!({"name": self.name, "unit": self.unit, "value": self.value, "passed": self.passed(),
                "gate": self.aims.map(|(gate, _)| gate), "aim": self.aims.map(|(_, aim)| aim)})
     }
