@@ -26,12 +26,14 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest line of an event stream, in bytes.
 const MAX_LINE: u64 = 1 << 20;
 
-/// Speaks to one collector.
-#[derive(Debug)]
+/// Speaks to one collector. All clones share their connections.
+#[derive(Clone, Debug)]
 pub(crate) struct Client {
     url: String,
     authorization: Option<Bearer>,
     agent: Agent,
+    /// What to say besides when it cannot be reached.
+    hint: &'static str,
 }
 
 /// As whom the collector is asked, and whom it is believed to be.
@@ -42,6 +44,7 @@ pub(crate) struct Reader {
 }
 
 /// What shows a token. It cannot be printed.
+#[derive(Clone)]
 struct Bearer(String);
 
 /// Why there is no answer.
@@ -53,8 +56,8 @@ pub(crate) enum ClientError {
     Token { path: String, source: std::io::Error },
     #[error("cannot read certificates in {path}: {why}")]
     Certificates { path: String, why: String },
-    #[error("cannot reach the collector at {url}: {source}")]
-    Network { url: String, source: Box<ureq::Error> },
+    #[error("cannot reach the collector at {url}: {source}{hint}")]
+    Network { url: String, source: Box<ureq::Error>, hint: &'static str },
     #[error("the collector says {status}: {message}")]
     Status { status: u16, message: String },
     #[error("this is not a collector of Pulltrace: {0}")]
@@ -103,7 +106,7 @@ impl Client {
             return Err(ClientError::Url(url.to_owned()));
         }
         let Reader { authorization, roots } = reader;
-        Ok(Self { url: format!("{scheme}://{host}"), authorization, agent: Agent::new_with_config(config(roots)) })
+        Ok(Self { url: format!("{scheme}://{host}"), authorization, agent: Agent::new_with_config(config(roots)), hint: "" })
     }
 
     /// For the collector of a cluster, through its API server.
@@ -112,7 +115,12 @@ impl Client {
         let url = pod.url();
         let Reader { authorization, roots } = reader;
         let connector = Forward::new(cluster, pod).chain(RustlsConnector::default());
-        Ok(Self { url, authorization, agent: Agent::with_parts(config(roots), connector, Nowhere) })
+        Ok(Self { url, authorization, agent: Agent::with_parts(config(roots), connector, Nowhere), hint: "" })
+    }
+
+    /// Says this besides when the collector cannot be reached.
+    pub(crate) fn hinting(self, hint: &'static str) -> Self {
+        Self { hint, ..self }
     }
 
     /// Where the collector is.
@@ -169,14 +177,9 @@ impl Client {
     }
 
     fn network(&self, source: ureq::Error) -> ClientError {
-        let source = match source {
-            ureq::Error::Other(other) => match other.downcast::<ClusterError>() {
-                Ok(error) => return ClientError::Cluster(*error),
-                Err(other) => ureq::Error::Other(other),
-            },
-            source => source,
-        };
-        ClientError::Network { url: self.url.clone(), source: Box::new(source) }
+        let network = |source| ClientError::Network { url: self.url.clone(), source: Box::new(source), hint: self.hint };
+        let ureq::Error::Other(other) = source else { return network(source) };
+        other.downcast().map_or_else(|other| network(ureq::Error::Other(other)), |error| ClientError::Cluster(*error))
     }
 }
 

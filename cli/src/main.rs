@@ -1,6 +1,7 @@
 //! `pulltrace`: shows pulls in a terminal, and runs agent and collector together on one host. Data goes to standard output, messages to
 //! standard error, and the exit code says what went wrong, as the contract lists it.
 
+mod ask;
 mod bars;
 mod check;
 mod client;
@@ -10,9 +11,11 @@ mod docker;
 mod fleet;
 mod line;
 mod log;
+mod plan;
 mod pull;
 mod pulls;
 mod server;
+mod shell;
 mod up;
 mod watch;
 
@@ -22,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{
     client::ClientError,
@@ -31,10 +34,12 @@ use crate::{
 
 /// What happens to every container image pull: live, and afterwards.
 #[derive(Debug, Parser)]
-#[command(name = "pulltrace", version)]
+#[command(name = "pulltrace", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    overview: ask::Overview,
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,17 +76,34 @@ enum Command {
     },
     /// Pull images with Docker or Podman, and see how far they are
     Pull(pull::Options),
-    /// Say what a pull with Docker would fetch, and what is here already; nothing is pulled
-    Plan(pull::plan::Options),
+    /// Say what a pull would fetch and what is here already, on this host or, if a collector or a cluster is named, node by node
+    Plan(plan::Options),
     /// Show the log of the pulls of this host, and follow it
     Logs(log::LogsOptions),
+    #[command(flatten)]
+    Ask(ask::Command),
+    /// Write completions for a shell, such as `source <(pulltrace completions bash)`
+    Completions(shell::Completions),
+    /// Write manual pages
+    Man(shell::Man),
     /// Run agent and collector in this process, for this host; all their variables count
     Up(up::Options),
 }
 
 fn main() -> ExitCode {
-    let called = Called::by(&std::env::args().next().unwrap_or_default());
-    let done = match Arguments::parse().command {
+    let words = ask::split(std::env::args());
+    let program = words.first().map(String::as_str).unwrap_or_default();
+    let called = Called::by(program);
+    let mut commands = Arguments::command().bin_name(called.command());
+    if Called::is_completer(program) {
+        commands.build();
+        let done = shell::kubectl_complete(&commands, words.get(1..).unwrap_or_default(), &mut io::stdout());
+        return if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let read = commands.clone().try_get_matches_from(&words).and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = read.unwrap_or_else(|error| error.exit());
+    let Some(command) = arguments.command else { return overview(&arguments.overview, called, commands) };
+    let done = match command {
         Command::Ls { server, active, follow } => {
             let lines = |client| if follow { pulls::follow(&client) } else { pulls::list(&client, active) };
             server.client(called).and_then(lines).map_err(Into::into)
@@ -92,12 +114,32 @@ fn main() -> ExitCode {
             client.and_then(|client| check::run(&client, agents, Duration::from_secs(within)))
         }
         Command::Pull(options) => return pull::run(&options),
-        Command::Plan(options) => return pull::plan::run(&options),
+        Command::Plan(options) => match plan::run(&options, called) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Logs(options) => {
             log::logs(&options, |name| std::env::var_os(name), &mut io::stdout().lock(), &mut io::stderr()).map_err(Into::into)
         }
+        Command::Ask(command) => ask::run(&command, called),
+        Command::Completions(options) => shell::completions(&options, commands).map_err(Into::into),
+        Command::Man(options) => shell::man(&options, commands).map_err(Into::into),
         Command::Up(options) => up::run(&options),
     };
+    end(done)
+}
+
+/// What runs, if it is clear whom to ask; else what can be asked.
+fn overview(overview: &ask::Overview, called: Called, mut commands: clap::Command) -> ExitCode {
+    if overview.server.is_named(called) {
+        return end(ask::overview(overview, called));
+    }
+    // Nobody is left to tell if this fails.
+    _ = write!(io::stderr(), "{}", commands.render_help());
+    ExitCode::from(2)
+}
+
+fn end(done: anyhow::Result<()>) -> ExitCode {
     let Err(error) = done else { return ExitCode::SUCCESS };
     if is_closed_pipe(&error) {
         return ExitCode::SUCCESS;
@@ -114,12 +156,12 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         error.exit_code()
     } else if let Some(error) = error.downcast_ref::<watch::WatchError>() {
         error.code()
-    } else if error.is::<up::UsageError>() {
+    } else if error.is::<up::UsageError>() || error.is::<plan::PlatformError>() {
         2
     } else if error.is::<check::Late>() {
         124
     } else {
-        1
+        ask::exit_code(error).unwrap_or(1)
     }
 }
 

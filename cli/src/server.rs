@@ -8,10 +8,14 @@ use clap::Args;
 use crate::{
     client::{Client, ClientError, Reader},
     cluster::{Cluster, ClusterError, Way},
+    shell::COMPLETER,
 };
 
 /// Where `pulltrace up` serves, and the collector of a host.
 const HERE: &str = "http://127.0.0.1:8080";
+
+/// What to do where none is.
+const ELSEWHERE: &str = "; --server names another, --context the cluster whose collector is meant";
 
 /// By which name this program was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +68,11 @@ impl Called {
         if name.starts_with("kubectl-") { Self::Plugin } else { Self::Pulltrace }
     }
 
+    /// Whether it is `kubectl` that asks how a command line goes on.
+    pub(crate) fn is_completer(program: &str) -> bool {
+        program.rsplit('/').next().unwrap_or(program).starts_with(COMPLETER)
+    }
+
     /// What people type.
     pub(crate) const fn command(self) -> &'static str {
         match self {
@@ -80,7 +89,7 @@ impl Server {
         match &self.url {
             Some(url) => Client::new(url, reader),
             None if self.means_cluster(called) => Client::of_cluster(self.cluster()?, reader),
-            None => Client::new(HERE, reader),
+            None => Client::new(HERE, reader).map(|client| client.hinting(ELSEWHERE)),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::layout;
 use crate::link::Link;
 use crate::process::Process;
 use crate::registry::Registry;
-use crate::tools::Tools;
+use crate::tools::{Tools, built};
 
 /// The name of the registry that images come from as fast as they can.
 pub const FAST: &str = "registry.test";
@@ -153,13 +153,16 @@ impl Cluster {
         command
     }
 
-    /// `kubectl` and `helm` are found, and know this cluster and nothing of whoever runs this.
+    /// `kubectl` with its plugin, which is ours, and `helm` are found, and know this cluster and nothing of whoever runs this.
     fn environment(&self, helm: helm::Release) -> [(String, String); 3] {
         let own = self.kubectl.config().with_file_name(format!("bin-{helm}"));
         fs::create_dir_all(&own).expect("the temporary folder is writable");
         for (name, program) in [("helm", helm.to_string()), ("kubectl", "kubectl".to_owned())] {
             // It may be there from before.
             std::os::unix::fs::symlink(self.tools.program(&program), own.join(name)).ok();
+        }
+        for name in ["kubectl-pulltrace", "kubectl_complete-pulltrace"] {
+            std::os::unix::fs::symlink(built("pulltrace"), own.join(name)).ok();
         }
         let path = format!("{}:{}", own.display(), std::env::var("PATH").unwrap_or_default());
         let config = self.kubectl.config().display().to_string();

@@ -3,6 +3,8 @@
 
 #[path = "cluster/auth.rs"]
 mod auth;
+#[path = "cluster/plugin.rs"]
+mod plugin;
 #[path = "cluster/pulls.rs"]
 mod pulls;
 #[path = "cluster/quick_start.rs"]
@@ -56,6 +58,23 @@ fn from_nothing_to_seeing_pulls_by_the_commands_of_the_readme() {
     let Some(tools) = Tools::find(test, &needs) else { return };
     let told = QuickStart::read();
     site::play_once_more(test, || cluster::within(&tools, |cluster| everything(cluster, &told)));
+}
+
+#[test]
+fn kubectl_pulltrace_shows_what_the_cluster_does() {
+    let test = "kubectl_pulltrace_shows_what_the_cluster_does";
+    let needs = [Need::Root, Need::Cluster, Need::Helm(V4), Need::Registry, Need::Images, Need::CommandLine];
+    let Some(tools) = Tools::find(test, &needs) else { return };
+    let told = QuickStart::read();
+    cluster::within(&tools, |cluster| {
+        told.images().iter().for_each(|(own, name, tag)| cluster.push_own(own, name, tag));
+        plugin::without_a_collector_it_says_where_it_looked(cluster);
+        let release = install(cluster, &told, V4);
+        plugin::a_slow_pull_is_shown_everywhere(&release);
+        plugin::a_refused_pull_ends_a_wait_with_its_class(cluster);
+        plugin::contexts_and_rights_are_those_of_the_kubeconfig(cluster);
+        plugin::kubectl_completes_its_words(cluster);
+    });
 }
 
 fn everything(cluster: &Cluster, told: &QuickStart) {

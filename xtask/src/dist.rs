@@ -1,6 +1,6 @@
 //! `cargo xtask dist`: the programs as they are shipped, shown to be what they should be. Each is one static file that needs nothing of the
-//! machine it runs on: it asks for no loader, and it starts in a folder that holds nothing else. How they are built is the business of
-//! `build`.
+//! machine it runs on: it asks for no loader, and it starts in a folder that holds nothing else. Beside them go the completions and the manual
+//! pages that the command line writes about itself. How programs are built is the business of `build`.
 
 use std::fs;
 use std::path::Path;
@@ -16,13 +16,39 @@ const AGENT_GATE: u64 = 6 << 20;
 /// Type of the program header that names a loader (elf(5), `PT_INTERP`).
 const INTERPRETER: u32 = 3;
 
+/// The shells for which there are completions, and the files that they look for.
+const SHELLS: [(&str, &str); 4] =
+    [("bash", "pulltrace.bash"), ("zsh", "_pulltrace"), ("fish", "pulltrace.fish"), ("powershell", "pulltrace.ps1")];
+
 /// Builds what is shipped, proves it and says how large it is.
 ///
 /// # Errors
 /// When it cannot be built, is not static, does not start, or is too large.
 pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
     let folder = step("release build", || build::binaries(repo, Profile::Release))?;
-    step("static, and alone in an empty root", || SHIPPED.iter().try_for_each(|(_, program)| prove(repo, &folder.join(program))))
+    step("static, and alone in an empty root", || {
+        SHIPPED.iter().try_for_each(|(_, program)| prove(repo, &folder.join(program)))
+    })?;
+    step("completions and manual pages", || beside(&folder))
+}
+
+/// Has the command line write `completions/` and `man/` beside itself.
+fn beside(folder: &Path) -> anyhow::Result<()> {
+    let program = folder.join("pulltrace");
+    let (completions, man) = (folder.join("completions"), folder.join("man"));
+    for made in [&completions, &man] {
+        drop(fs::remove_dir_all(made));
+        fs::create_dir_all(made).with_context(|| format!("cannot create {}", made.display()))?;
+    }
+    for (shell, file) in SHELLS {
+        let script = shell::output(Command::new(&program).args(["completions", shell]))?;
+        fs::write(completions.join(file), script).with_context(|| format!("cannot write {file}"))?;
+    }
+    shell::output(Command::new(&program).arg("man").arg(&man))?;
+    let pages = fs::read_dir(&man).with_context(|| format!("cannot read {}", man.display()))?.count();
+    ensure!(pages > 1, "{} wrote no manual pages", program.display());
+    say(format!("{} completions and {pages} manual pages", SHELLS.len()));
+    Ok(())
 }
 
 /// One program: static, running alone, and its size.

@@ -27,6 +27,12 @@ pub(crate) const NEEDED: [Right; 4] = [
 ];
 
 impl Cluster {
+    /// The version of the API server.
+    pub(crate) fn version(&self) -> Result<String, ClusterError> {
+        let version = self.0.runtime.block_on(self.client()?.apiserver_version());
+        Ok(version.map_err(|error| self.error(&error, ("get", "/version", ""), "the cluster"))?.git_version)
+    }
+
     /// Whether the user may do this in a namespace.
     pub(crate) fn may(&self, right: Right, namespace: &str) -> Result<bool, ClusterError> {
         let api: Api<SelfSubjectAccessReview> = Api::all(self.client()?.clone());

@@ -137,8 +137,9 @@ impl Transport for Stream {
 
 /// A socket says that it would block when its time is over.
 fn timed(error: std::io::Error, timeout: NextTimeout) -> Error {
-    match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Timeout(timeout.reason),
-        _ => Error::Io(error),
+    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+        Error::Timeout(timeout.reason)
+    } else {
+        Error::Io(error)
     }
 }

@@ -22,10 +22,10 @@ use kube::{
 use tokio::runtime::{Builder, Runtime};
 
 pub(crate) use self::{
-    access::{NEEDED, Right},
+    access::NEEDED,
     error::ClusterError,
     forward::{Forward, Nowhere},
-    workload::{Kind, Needed, PodImages, Workload},
+    workload::{Kind, Needed, PodImages, Refused, Workload},
 };
 
 /// How the chart labels the collector's pod.
@@ -207,10 +207,12 @@ fn said(error: &KubeconfigError) -> String {
 
 /// The status of an answer that is no success.
 fn status(error: &Error) -> Option<u16> {
-    match error {
-        Error::Api(status) => Some(status.code),
-        Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(code)) => Some(code.as_u16()),
-        _ => None,
+    if let Error::Api(status) = error {
+        Some(status.code)
+    } else if let Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(code)) = error {
+        Some(code.as_u16())
+    } else {
+        None
     }
 }
 

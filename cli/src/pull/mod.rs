@@ -3,7 +3,7 @@
 //! (`summary`). Sizes come from the registry (`registry`, `manifest`, `platform`) where that is allowed. `session` and `asking` are the shell.
 
 mod asking;
-mod exit;
+pub(crate) mod exit;
 mod fallback;
 mod fold;
 mod json;
@@ -261,12 +261,12 @@ fn tell(text: &str) {
     _ = writeln!(io::stderr(), "pulltrace: {}", text.replace(char::is_control, " "));
 }
 
-fn platform(text: &str) -> Result<String, &'static str> {
+pub(crate) fn platform(text: &str) -> Result<String, &'static str> {
     Platform::parse(text).map(|_| text.to_owned()).ok_or("os/arch[/variant], as linux/arm64 or linux/arm/v7")
 }
 
 /// `30s`, `5m`, `1h`.
-fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
     let says = "a time like 30s, 5m or 1h";
     let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
     let number: u64 = digits.parse().map_err(|_| says)?;

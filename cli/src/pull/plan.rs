@@ -11,7 +11,6 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, ValueEnum};
 use lifecycle::{
     explain,
     image::{Digest, ImageRef},
@@ -26,33 +25,15 @@ use super::{
     registry::{self, Question},
     tell,
 };
-use crate::docker::{self, Engine, Facts, Place, Surroundings};
+use crate::{
+    ask::{Format, yaml},
+    docker::{self, Engine, Facts, Place, Surroundings},
+};
 
 /// Images of the Engine that are looked at.
 const MAX_LOOKED_AT: usize = 500;
 /// Where containerd keeps what Docker's Engine unpacks, unless it was told otherwise.
 const CONTAINERD_ROOT: &str = "/var/lib/containerd";
-
-/// What `plan` is told on the command line.
-#[derive(Debug, Args)]
-pub(crate) struct Options {
-    /// Image that would be pulled
-    image: String,
-    /// For another platform than the Engine's own: os/arch[/variant]
-    #[arg(long, value_name = "PLATFORM", value_parser = super::platform)]
-    platform: Option<String>,
-    /// Lines to read, or JSON
-    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Lines to read
-    Text,
-    /// JSON
-    Json,
-}
 
 /// What a pull would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -94,10 +75,10 @@ struct Disk {
 }
 
 /// Says what a pull would do; messages go to standard error.
-pub(crate) fn run(options: &Options) -> ExitCode {
-    let done = plan(options).and_then(|plan| {
+pub(crate) fn run(image: &str, platform: Option<&str>, format: Format) -> ExitCode {
+    let done = plan(image, platform).and_then(|plan| {
         let out = io::stdout().lock();
-        match write(out, &plan, options.output) {
+        match write(out, &plan, format) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Exit::Output(error)),
             Ok(()) | Err(_) => Ok(plan),
         }
@@ -116,10 +97,10 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
 }
 
-fn plan(options: &Options) -> Result<Plan, Exit> {
-    let image: ImageRef = options.image.parse().map_err(|error| Exit::Image { text: options.image.clone(), error })?;
+fn plan(image: &str, platform: Option<&str>) -> Result<Plan, Exit> {
+    let image: ImageRef = image.parse().map_err(|error| Exit::Image { text: image.to_owned(), error })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Exit::Start)?;
-    let plan = runtime.block_on(plan_of(image, options.platform.as_deref()));
+    let plan = runtime.block_on(plan_of(image, platform));
     runtime.shutdown_background();
     plan
 }
@@ -199,11 +180,18 @@ impl Plan {
     }
 }
 
-fn write(mut out: impl Write, plan: &Plan, output: Output) -> io::Result<()> {
-    if output == Output::Json {
-        serde_json::to_writer_pretty(&mut out, plan)?;
-        return writeln!(out);
+fn write(mut out: impl Write, plan: &Plan, format: Format) -> io::Result<()> {
+    match format {
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut out, plan)?;
+            writeln!(out)
+        }
+        Format::Yaml => out.write_all(yaml(plan)?.as_bytes()),
+        Format::Table | Format::Wide => write_lines(out, plan),
     }
+}
+
+fn write_lines(mut out: impl Write, plan: &Plan) -> io::Result<()> {
     let fetch = [State::MaybeCached, State::ToFetch];
     writeln!(out, "{}", plan.image)?;
     writeln!(
@@ -288,13 +276,13 @@ mod tests {
     #[test]
     fn a_plan_is_told_in_lines_and_in_json() {
         let plan = plan(&[&["base"]], false);
-        let told = |output| {
+        let told = |format| {
             let mut out = Vec::new();
-            write(&mut out, &plan, output).expect("memory");
+            write(&mut out, &plan, format).expect("memory");
             String::from_utf8(out).expect("text")
         };
-        assert!(told(Output::Text).contains("to fetch  23 B in 2 layers"), "{}", told(Output::Text));
-        let json: serde_json::Value = serde_json::from_str(&told(Output::Json)).expect("JSON");
+        assert!(told(Format::Table).contains("to fetch  23 B in 2 layers"), "{}", told(Format::Table));
+        let json: serde_json::Value = serde_json::from_str(&told(Format::Json)).expect("JSON");
         assert_eq!((json["toFetchBytes"].as_u64(), json["layers"][1]["state"].as_str()), (Some(23), Some("to_fetch")));
     }
 }
