@@ -104,9 +104,11 @@ impl Engine {
         let unreachable = |reason: String| EngineError::Unreachable { place: place.describe(), reason };
         if let Place::Unix(path) = place {
             // Says more exactly what is wrong than the client does.
-            tokio::net::UnixStream::connect(path).await.map_err(|error| match error.kind() {
-                io::ErrorKind::PermissionDenied => EngineError::Denied { place: place.describe() },
-                _ => unreachable(error.to_string()),
+            tokio::net::UnixStream::connect(path).await.map_err(|error| {
+                match error.kind() == io::ErrorKind::PermissionDenied {
+                    true => EngineError::Denied { place: place.describe() },
+                    false => unreachable(error.to_string()),
+                }
             })?;
         }
         let docker = open(place).map_err(|error| unreachable(words(&error)))?.with_request_modifier(url_safe);
@@ -234,12 +236,10 @@ fn url_safe(mut request: BollardRequest) -> BollardRequest {
 }
 
 fn refusal(error: bollard::errors::Error) -> EngineError {
-    match error {
-        bollard::errors::Error::DockerResponseServerError { status_code, message } => {
-            EngineError::Refused { status: status_code, message: clean(&message) }
-        }
-        error => EngineError::Broke(words(&error)),
+    if let bollard::errors::Error::DockerResponseServerError { status_code, message } = error {
+        return EngineError::Refused { status: status_code, message: clean(&message) };
     }
+    EngineError::Broke(words(&error))
 }
 
 /// The whole chain of an error's reasons.

@@ -111,7 +111,7 @@ impl Asking {
 
     async fn read_sizes(&self, place: usize, image: ImageRef, credentials: Option<Credentials>) {
         let mut manifest = None;
-        if self.sizes.from_registry(&image) {
+        if self.sizes.asks_registry_of(&image) {
             let question = self.question(image, credentials).await;
             let shown = question.image.clone();
             match spawn_blocking(move || registry::read(&question)).await {

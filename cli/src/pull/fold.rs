@@ -250,6 +250,10 @@ impl Fold {
         if !known && !self.follow(short, step, now) {
             return;
         }
+        // Podman names the image's configuration as if it were a layer, and once more when the image is there.
+        if self.store == Store::Podman && step == Step::Downloaded {
+            self.tracks.retain(|track| track.short != short || track.size() > 0 || track.fetched_when().is_none());
+        }
         let opened = self.opened(now);
         let Some(track) = self.tracks.iter_mut().find(|track| track.short == short) else { return };
         if self.store != Store::Classic && matches!(step, Step::Downloading { .. } | Step::Checking | Step::Downloaded) {

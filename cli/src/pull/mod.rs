@@ -115,7 +115,7 @@ pub(crate) enum Sizes {
 }
 
 impl Sizes {
-    fn from_registry(self, image: &ImageRef) -> bool {
+    fn asks_registry_of(self, image: &ImageRef) -> bool {
         match self {
             Self::Auto => image.registry() != "docker.io",
             Self::Registry => true,

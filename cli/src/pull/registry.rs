@@ -276,10 +276,7 @@ fn certificates(folder: &Path) -> Vec<Certificate<'static>> {
     let texts =
         files.filter(|path| path.extension().is_some_and(|ending| ending == "crt")).filter_map(|path| std::fs::read(path).ok());
     let items = |text: Vec<u8>| -> Vec<_> { parse_pem(&text).filter_map(Result::ok).collect() };
-    let certificate = |item| match item {
-        PemItem::Certificate(certificate) => Some(certificate),
-        _ => None,
-    };
+    let certificate = |item| if let PemItem::Certificate(certificate) = item { Some(certificate) } else { None };
     texts.flat_map(items).filter_map(certificate).collect()
 }
 

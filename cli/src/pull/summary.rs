@@ -55,7 +55,7 @@ fn bytes(pull: &Pull) -> String {
         over.and_then(|over| per_second(fetched, over)).map_or_else(String::new, |rate| format!(" at {}", explain::speed(rate)));
     let of = match pull.to_fetch() {
         Size::Known(total) if total == fetched => String::new(),
-        size => format!(" of {}", total(size)),
+        size @ (Size::Known(_) | Size::AtLeast(_)) => format!(" of {}", total(size)),
     };
     format!("{}{of} fetched{speed}, {}", explain::size(fetched), cached(pull))
 }
