@@ -4,7 +4,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use futures_util::StreamExt as _;
-use lifecycle::image::ImageRef;
+use lifecycle::{board::classify, image::ImageRef, pull::ErrorClass};
 use tokio::{
     sync::{OnceCell, Semaphore, mpsc},
     task::{JoinSet, spawn_blocking},
@@ -40,6 +40,8 @@ pub(super) enum Over {
     Read {
         /// Whether an image of that name is there; asked only if no word said how it ended.
         there: Option<bool>,
+        /// Why the registry refused, if the Engine does not say.
+        refusal: Option<ErrorClass>,
     },
     /// It could not be.
     Broken(EngineError),
@@ -95,18 +97,20 @@ impl Asking {
 
     async fn pull(&self, place: usize, order: &Order) {
         let mut stream = self.engine.pull(order);
-        let mut said_how = false;
+        let (mut said_how, mut is_riddle) = (false, false);
         while let Some(word) = stream.next().await {
             match word {
                 Ok(message) => {
                     said_how |= matches!(message, Message::Done { .. } | Message::Failed(_));
+                    is_riddle |= matches!(&message, Message::Failed(text) if is_unexplained(text));
                     self.say(Heard::Said(place, message)).await;
                 }
                 Err(error) => return self.say(Heard::Over(place, Over::Broken(error))).await,
             }
         }
         let there = if said_how { None } else { self.engine.has(&order.image).await.ok() };
-        self.say(Heard::Over(place, Over::Read { there })).await;
+        let refusal = if is_riddle { self.refusal(order).await } else { None };
+        self.say(Heard::Over(place, Over::Read { there, refusal })).await;
     }
 
     async fn read_sizes(&self, place: usize, image: ImageRef, credentials: Option<Credentials>) {
@@ -126,6 +130,15 @@ impl Asking {
         self.say(Heard::Sizes(place, manifest)).await;
     }
 
+    /// The registry's own word about why it refused, where it may be asked.
+    async fn refusal(&self, order: &Order) -> Option<ErrorClass> {
+        if !self.sizes.asks_registry_of(&order.image) {
+            return None;
+        }
+        let question = self.question(order.image.clone(), order.credentials.clone()).await;
+        spawn_blocking(move || registry::refusal(&question)).await.ok()?
+    }
+
     async fn question(&self, image: ImageRef, credentials: Option<Credentials>) -> Question {
         let facts = self.facts().await.cloned().unwrap_or_default();
         let host = self.engine.host();
@@ -142,4 +155,9 @@ impl Asking {
         // Nobody listens any more when all has ended.
         _ = self.tell.send(heard).await;
     }
+}
+
+/// containerd's words for a refusal of the registry, without its kind.
+fn is_unexplained(text: &str) -> bool {
+    text.contains("error from registry") && classify(text) == ErrorClass::Other
 }

@@ -8,7 +8,7 @@ use lifecycle::{
 };
 use thiserror::Error;
 
-use super::{manifest::ManifestError, registry::RegistryError};
+use super::registry::RegistryError;
 use crate::{
     docker::{EngineError, PlaceError},
     fleet::{FleetError, NodeError},
@@ -54,26 +54,6 @@ pub(super) struct PlanError {
     pub(super) source: RegistryError,
 }
 
-impl PlanError {
-    const fn class(&self) -> ErrorClass {
-        match &self.source {
-            RegistryError::Network { .. } => ErrorClass::Connection,
-            RegistryError::Status(status) => match status.as_u16() {
-                401 => ErrorClass::Unauthorized,
-                403 => ErrorClass::Forbidden,
-                404 => ErrorClass::NotFound,
-                429 => ErrorClass::RateLimited,
-                500.. => ErrorClass::RegistryUnavailable,
-                0..500 => ErrorClass::Other,
-            },
-            RegistryError::Challenge => ErrorClass::Unauthorized,
-            RegistryError::Digest => ErrorClass::DigestMismatch,
-            RegistryError::Manifest(ManifestError::Platform) => ErrorClass::PlatformMismatch,
-            RegistryError::Manifest(ManifestError::Json | ManifestError::Bounds) => ErrorClass::Other,
-        }
-    }
-}
-
 impl Exit {
     /// The code of the contract.
     pub(super) fn code(&self) -> ExitCode {
@@ -81,7 +61,7 @@ impl Exit {
             Self::Image { .. } | Self::TooMany | Self::Place(_) | Self::Node(_) => 2,
             Self::Fleet(FleetError::Otlp(_) | FleetError::Notify(_)) => 2,
             Self::Engine(_) | Self::Fleet(FleetError::Start(_)) | Self::NoDocker(_) | Self::Start(_) | Self::Output(_) => 1,
-            Self::Plan(error) => code(error.class()),
+            Self::Plan(error) => code(error.source.class()),
         })
     }
 }

@@ -12,7 +12,10 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use lifecycle::image::{Digest, ImageRef};
+use lifecycle::{
+    image::{Digest, ImageRef},
+    pull::ErrorClass,
+};
 use serde::Deserialize;
 use thiserror::Error;
 use ureq::{
@@ -91,6 +94,39 @@ pub(crate) fn read_whole(question: &Question) -> Result<(Manifest, Vec<Digest>),
         let (bytes, _) = client.document("blobs", manifest.config.as_str(), Some(&manifest.config))?;
         Ok((manifest, diff_ids(&bytes)?))
     })
+}
+
+/// Why the registry does not give a layer of the image, if it does not: containerd's image store tells only the words of a refusal, not
+/// its kind. Blocks; reads nothing of it.
+pub(crate) fn refusal(question: &Question) -> Option<ErrorClass> {
+    let refused = ask(question, |client| {
+        let manifest = client.manifest()?;
+        let Some(blob) = manifest.layers.first() else { return Ok(None) };
+        let status = client.ask("blobs", blob.digest.as_str())?.status();
+        Ok((!status.is_success()).then_some(RegistryError::Status(status)))
+    });
+    refused.map_or_else(|error| Some(error.class()), |refused| refused.map(|error| error.class()))
+}
+
+impl RegistryError {
+    /// What kind of error it is.
+    pub(crate) const fn class(&self) -> ErrorClass {
+        match self {
+            Self::Network { .. } => ErrorClass::Connection,
+            Self::Status(status) => match status.as_u16() {
+                401 => ErrorClass::Unauthorized,
+                403 => ErrorClass::Forbidden,
+                404 => ErrorClass::NotFound,
+                429 => ErrorClass::RateLimited,
+                500.. => ErrorClass::RegistryUnavailable,
+                0..500 => ErrorClass::Other,
+            },
+            Self::Challenge => ErrorClass::Unauthorized,
+            Self::Digest => ErrorClass::DigestMismatch,
+            Self::Manifest(ManifestError::Platform) => ErrorClass::PlatformMismatch,
+            Self::Manifest(ManifestError::Json | ManifestError::Bounds) => ErrorClass::Other,
+        }
+    }
 }
 
 /// Asks over verified TLS, or as the registry is spoken to.
@@ -176,6 +212,9 @@ impl Client<'_> {
     fn ask(&self, kind: &str, reference: &str) -> Result<Response<ureq::Body>, RegistryError> {
         let url = format!("{}://{}/v2/{}/{kind}/{reference}", self.scheme, self.host, self.question.image.repository());
         let mut request = self.agent.get(url).header(header::ACCEPT, ACCEPT);
+        if kind == "blobs" {
+            request = request.header(header::RANGE, format!("bytes=0-{}", MAX_MANIFEST - 1));
+        }
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }

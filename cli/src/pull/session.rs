@@ -197,8 +197,9 @@ impl Session {
 /// Never says that an image is there without proof.
 fn end(fold: &mut Fold, over: &Over, now: Timestamp) {
     match (over, fold.done().cloned()) {
+        (Over::Read { refusal: Some(class), .. }, Some(Done::Failed(text))) => fold.fail(*class, text, now),
         (_, Some(Done::Failed(text))) => fold.fail(classify(&text), text, now),
-        (Over::Read { .. }, Some(Done::Ready)) | (Over::Read { there: Some(true) }, None) => fold.end(Outcome::Ready, now),
+        (Over::Read { .. }, Some(Done::Ready)) | (Over::Read { there: Some(true), .. }, None) => fold.end(Outcome::Ready, now),
         (Over::Read { .. }, None) => {
             fold.fail(ErrorClass::RuntimeUnavailable, "the Engine stopped speaking before the image was there".to_owned(), now);
         }
