@@ -128,7 +128,7 @@ mod tests {
     fn a_program_is_a_plugin_by_its_name_alone() {
         for (program, called) in [
             ("kubectl-pulltrace", Called::Plugin),
-            ("/home/me/.krew/bin/kubectl-pulltrace", Called::Plugin),
+            ("/opt/krew/bin/kubectl-pulltrace", Called::Plugin),
             ("pulltrace", Called::Pulltrace),
             ("/opt/kubectl-things/pulltrace", Called::Pulltrace),
             ("", Called::Pulltrace),

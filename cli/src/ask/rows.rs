@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lifecycle::{explain, image::ImageRef, time::Timestamp};
+use lifecycle::{explain, time::Timestamp};
 
 use super::{
     answers::{At, Image, Node, Pod, PodItem, Pull, Workload},
@@ -201,7 +201,25 @@ fn ago(at: Option<At>, now: Timestamp) -> String {
     at.map(|at| explain::time(now.since(at.0))).unwrap_or_default()
 }
 
-/// A name without what people leave out.
+/// A name without what people leave out. One whose tag is not known yet gets none.
 pub(super) fn short(image: &str) -> String {
-    image.parse::<ImageRef>().map_or_else(|_| image.to_owned(), |image| image.familiar())
+    let name = image.strip_prefix("docker.io/").unwrap_or(image);
+    name.strip_prefix("library/").filter(|_| name.len() < image.len()).unwrap_or(name).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lose_what_people_leave_out_and_gain_nothing() {
+        for (full, told) in [
+            ("docker.io/library/nginx:1", "nginx:1"),
+            ("docker.io/team/app:1", "team/app:1"),
+            ("ghcr.io/team/app", "ghcr.io/team/app"),
+            ("library/nginx", "library/nginx"),
+        ] {
+            assert_eq!(short(full), told);
+        }
+    }
 }
