@@ -256,7 +256,11 @@ fn agents(nodes: &[Node]) -> Vec<Finding> {
         return vec![Finding::new("agents", Level::Fail, "no agent was heard".to_owned(), next)];
     }
     let heard = nodes.iter().filter(|node| node.connected && node.reachable != Some(false)).count();
-    let mut findings = vec![Finding::ok("agents", format!("{heard} of {} heard, with their containerd", nodes.len()))];
+    let mut runtimes: Vec<&str> = nodes.iter().filter_map(|node| node.version.as_deref()).collect();
+    runtimes.sort_unstable();
+    runtimes.dedup();
+    let runtimes = if runtimes.is_empty() { String::new() } else { format!(" ({})", runtimes.join(", ")) };
+    let mut findings = vec![Finding::ok("agents", format!("{heard} of {} heard, with their containerd{runtimes}", nodes.len()))];
     for node in nodes {
         let of = |said: &str, next: &str| Finding::new("agents", Level::Fail, format!("{}: {said}", node.name), next);
         findings.extend(match (node.connected, node.reachable) {

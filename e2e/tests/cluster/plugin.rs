@@ -74,7 +74,9 @@ pub(crate) fn without_a_collector_it_says_where_it_looked(cluster: &Cluster) {
 /// Everything that is asked about one that comes slowly, and one behind it.
 pub(crate) fn a_slow_pull_is_shown_everywhere(release: &Release<'_>) {
     let (cluster, kubectl) = (release.cluster, &release.cluster.kubectl);
-    let healthy = good(cluster, "kubectl pulltrace doctor");
+    // Agents are heard a moment after they are ready.
+    let doctor = || Some(run(cluster, "kubectl pulltrace doctor")).filter(|said| said.code == 0).map(|said| said.out);
+    let healthy = clock::until("a healthy installation", SOON, doctor);
     assert!(
         healthy.contains("you may create pods/portforward in pulltrace") && healthy.contains("agent: 1 of 1 ready"),
         "{healthy}"
