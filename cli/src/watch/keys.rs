@@ -60,19 +60,24 @@ const SORTS: [(char, Sort); 9] = [
 impl Model {
     /// A key was pressed.
     pub(super) fn key(&mut self, key: Key) -> Option<Effect> {
-        match key {
-            Key::Ctrl('c') => return Some(Effect::Interrupt),
-            Key::Ctrl('l') => return Some(Effect::Redraw),
-            key if self.prompt.is_some() => self.typed(key),
-            Key::Char('q') => return Some(Effect::Quit),
-            Key::Char('p') => self.pause(),
-            Key::Char('?') if !matches!(self.screen, Screen::Help(_)) => self.screen = Screen::Help(0),
-            key => match &self.screen {
+        if key == Key::Ctrl('c') {
+            return Some(Effect::Interrupt);
+        } else if key == Key::Ctrl('l') {
+            return Some(Effect::Redraw);
+        } else if self.prompt.is_some() {
+            self.typed(key);
+        } else if key == Key::Char('q') {
+            return Some(Effect::Quit);
+        } else if key == Key::Char('p') {
+            self.pause();
+        } else {
+            match &self.screen {
+                Screen::Table | Screen::Pull(_) | Screen::Json(_) if key == Key::Char('?') => self.screen = Screen::Help(0),
                 Screen::Table => self.in_table(key),
                 Screen::Pull(_) => self.in_pull(key),
                 Screen::Json(_) => self.in_json(key),
                 Screen::Help(_) => self.in_help(key),
-            },
+            }
         }
         self.ask()
     }
@@ -91,8 +96,8 @@ impl Model {
             Key::End | Key::Char('G') => self.go(last),
             Key::Right => self.aside += 1,
             Key::Left => self.aside = 0,
-            Key::Enter => self.open(|opened| Screen::Pull(opened)),
-            Key::Char('j') => self.open(|opened| Screen::Json(opened)),
+            Key::Enter => self.open(Screen::Pull),
+            Key::Char('j') => self.open(Screen::Json),
             Key::Char('/') => self.prompt(Asked::Filter, self.table.filtered().text().to_owned()),
             Key::Char(':') => self.prompt(Asked::Jump, String::new()),
             Key::Char('n') => self.jump(),
@@ -132,33 +137,34 @@ impl Model {
 
     fn in_pull(&mut self, key: Key) {
         let Screen::Pull(opened) = &mut self.screen else { return };
-        match key {
-            Key::Esc | Key::Backspace => self.screen = Screen::Table,
-            Key::Char('j') => {
-                let (id, detail) = (opened.id, opened.detail.take());
-                self.screen = Screen::Json(self.opened(id, detail, true));
-            }
-            key => scroll(&mut opened.scroll, key, self.size.1),
+        if is_back(key) {
+            self.screen = Screen::Table;
+        } else if key == Key::Char('j') {
+            let (id, detail) = (opened.id, opened.detail.take());
+            self.screen = Screen::Json(self.opened(id, detail, true));
+        } else {
+            scroll(&mut opened.scroll, key, self.size.1);
         }
     }
 
     fn in_json(&mut self, key: Key) {
         let Screen::Json(opened) = &mut self.screen else { return };
-        match key {
-            Key::Esc | Key::Backspace | Key::Char('j') if opened.is_above => {
-                let (id, detail) = (opened.id, opened.detail.take());
-                self.screen = Screen::Pull(self.opened(id, detail, false));
-            }
-            Key::Esc | Key::Backspace | Key::Char('j') => self.screen = Screen::Table,
-            key => scroll(&mut opened.scroll, key, self.size.1),
+        if !is_back(key) && key != Key::Char('j') {
+            scroll(&mut opened.scroll, key, self.size.1);
+        } else if opened.is_above {
+            let (id, detail) = (opened.id, opened.detail.take());
+            self.screen = Screen::Pull(self.opened(id, detail, false));
+        } else {
+            self.screen = Screen::Table;
         }
     }
 
     fn in_help(&mut self, key: Key) {
         let Screen::Help(lines) = &mut self.screen else { return };
-        match key {
-            Key::Esc | Key::Backspace | Key::Char('?') | Key::Enter => self.screen = Screen::Table,
-            key => scroll(lines, key, self.size.1),
+        if is_back(key) || key == Key::Char('?') {
+            self.screen = Screen::Table;
+        } else {
+            scroll(lines, key, self.size.1);
         }
     }
 
@@ -217,6 +223,10 @@ impl Model {
             None => self.say(format!("no row has {:?}", self.sought)),
         }
     }
+}
+
+const fn is_back(key: Key) -> bool {
+    matches!(key, Key::Esc | Key::Backspace)
 }
 
 /// The view holds it to what there is.

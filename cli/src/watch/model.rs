@@ -83,9 +83,10 @@ pub(super) enum Effect {
 }
 
 /// Whether what is shown is true now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Link {
     /// The first connection is being made. Opening leads to [`Link::Live`].
+    #[default]
     Connecting,
     /// Told as it happens.
     Live,
@@ -172,12 +173,6 @@ pub(super) struct Pause {
     pub(super) later: BTreeMap<PullId, Option<(Box<Told>, u32)>>,
     /// The connection that told everything meanwhile.
     complete: Option<u32>,
-}
-
-impl Default for Link {
-    fn default() -> Self {
-        Self::Connecting
-    }
 }
 
 impl Model {
