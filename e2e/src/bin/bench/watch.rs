@@ -21,7 +21,7 @@ use crate::usage::{Memory, Usage};
 use crate::{mb, write};
 
 /// Pulls of each node, and layers of each pull.
-const PULLS: u64 = 5;
+const PULLS: u64 = 50;
 const LAYERS: u64 = 8;
 /// Rounds of reports before anything is measured, and those that are left for what takes longer than expected.
 const SPARE_ROUNDS: u64 = 60;
@@ -66,7 +66,7 @@ pub(crate) fn run(seconds: u64, pulls: u64, results: &Path) -> ExitCode {
     let target = Target { wire: Wire::Http, address: collector.otlp_url("").trim_start_matches("http://").to_owned() };
     let (all, counter) = (nodes.clone(), answered.clone());
     let sending = std::thread::spawn(move || load::cluster(&target, &all, 2 * seconds + SPARE_ROUNDS, &counter));
-    clock::until("the first reports", LIMIT, || (answered.load(Ordering::Relaxed) >= 3 * nodes.len() as u64).then_some(()));
+    clock::until("the first reports", 4 * LIMIT, || (answered.load(Ordering::Relaxed) >= 3 * nodes.len() as u64).then_some(()));
     let mut terminal = Terminal::start(&built("pulltrace"), &["watch", "--server", &collector.url("")], &[], SIZE);
     terminal.until(&format!("{pulls} active"), LIMIT);
     clock::pause(Duration::from_secs(3));
