@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Variables of the agent and of the tools, which may stand in the same environment.
-const OF_OTHERS: [&str; 9] = [
+const OF_OTHERS: [&str; 10] = [
     "PULLTRACE_NODE_NAME",
     "PULLTRACE_CONTAINERD_SOCKET",
     "PULLTRACE_CONTAINERD_NAMESPACES",
@@ -33,6 +33,7 @@ const OF_OTHERS: [&str; 9] = [
     "PULLTRACE_SERVER",
     "PULLTRACE_TOOLS",
     "PULLTRACE_SKIPS",
+    "PULLTRACE_NOTIFY_URL",
 ];
 /// Most pulls that may be asked to have series of their own.
 const MAX_FOLLOWED: usize = 1000;

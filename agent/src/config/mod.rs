@@ -24,7 +24,7 @@ use crate::{containerd::Selection, sockets};
 pub const PROBES: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9091);
 
 /// Variables of the collector and of the tools, which may stand in the same environment.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 16] = [
     "PULLTRACE_HTTP_ADDR",
     "PULLTRACE_OTLP_GRPC_ADDR",
     "PULLTRACE_OTLP_HTTP_ADDR",
@@ -40,6 +40,7 @@ const OTHERS: [&str; 15] = [
     "PULLTRACE_SERVER",
     "PULLTRACE_TOOLS",
     "PULLTRACE_SKIPS",
+    "PULLTRACE_NOTIFY_URL",
 ];
 
 /// Watches containerd and tells the life of every image pull as OTLP.

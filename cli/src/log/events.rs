@@ -12,7 +12,7 @@ use lifecycle::{
 };
 
 /// Progress of a pull is told this often while bytes come.
-const PROGRESS: Duration = Duration::from_secs(5);
+const PROGRESS: Duration = Duration::from_secs(2);
 /// And this often while nothing changes, so that whoever follows sees that somebody is still at it.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 
