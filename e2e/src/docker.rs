@@ -106,6 +106,12 @@ impl Docker {
         self.containerd.pid()
     }
 
+    /// The socket of its containerd.
+    #[must_use]
+    pub fn containerd_socket(&self) -> PathBuf {
+        self.containerd.socket()
+    }
+
     /// Runs `docker` and returns its output.
     ///
     /// # Panics

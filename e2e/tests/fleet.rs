@@ -15,7 +15,7 @@ use e2e::follow::{ended, id, number};
 use e2e::image::{self, Form};
 use e2e::link::Link;
 use e2e::otlp_sink::Sink;
-use e2e::pulltrace::Collector;
+use e2e::pulltrace::{Collector, free_address};
 use e2e::registry::Registry;
 use e2e::tools::{Need, Tools};
 use serde_json::Value;
@@ -66,6 +66,67 @@ fn a_host_that_pulls_is_seen_from_elsewhere(test: &str, store: Store) {
     let followed = clock::until("the end in the log", SOON, || Some(follower.stdout()).filter(|text| text.contains("  ready ")));
     assert!(followed.contains("  downloading "), "{followed}");
     assert!(follower.runs(), "who follows goes on");
+}
+
+fn up_says_whose_pulls_it_sees_and_sees_them(test: &str, store: Store) {
+    let needs = [Need::Root, Need::Docker, Need::Registry, Need::Pulltrace];
+    let Some(tools) = Tools::find(test, &needs) else { return };
+    let registry = Registry::start(&tools);
+    let docker = Docker::start(&tools, store);
+    drop(image::push(&registry, "team/up:v1", &image::layers(92, &[2, 1]), Form::OciIndex));
+    let [page, otlp, grpc] = [(); 3].map(|()| free_address());
+    let variables = [
+        ("PULLTRACE_OTLP_HTTP_ADDR", &*otlp),
+        ("PULLTRACE_OTLP_GRPC_ADDR", &*grpc),
+        ("PULLTRACE_METRICS_ADDR", "127.0.0.1:0"),
+        ("PULLTRACE_NODE_NAME", "till-7"),
+    ];
+    let socket = docker.containerd_socket().display().to_string();
+    let up = docker.pulltrace(&["up", "--http-addr", &page, "--containerd-socket", &socket], &variables);
+    let (advice, runtime, report) = match store {
+        Store::Classic => ("in its own store (overlay2), not in containerd", "docker 28", format!("http/protobuf=http://{otlp}")),
+        Store::Containerd => ("Docker keeps its images in containerd: its pulls are shown", "containerd", "none".to_owned()),
+    };
+    clock::until("what it says of Docker", SOON, || up.stderr().contains(advice).then_some(()));
+    let get = |path: &str| -> Option<Value> {
+        let body = ureq::get(format!("http://{page}{path}")).call().ok()?.body_mut().read_to_string().ok()?;
+        serde_json::from_str(&body).ok()
+    };
+    clock::until("its agent", SOON, || {
+        get("/api/v1/nodes")?["nodes"].as_array()?.iter().find(|n| n["reachable"] == true).cloned()
+    });
+    let name = format!("127.0.0.1:{}/team/up:v1", registry.port());
+    let mut pull = docker.pulltrace(&["pull", &name, "--otlp", &report], &[("PULLTRACE_NODE_NAME", "till-7")]);
+    assert_eq!(pull.exit_code(SOON), Some(0), "{}", pull.stderr());
+    let ready =
+        clock::until("the pull", SOON, || get("/api/v1/pulls")?["pulls"].as_array()?.iter().find(|p| ended(p, "ready")).cloned());
+    assert!(ready["runtime"].as_str().is_some_and(|told| told.starts_with(runtime)), "{ready:#}");
+    let nodes = get("/api/v1/nodes").expect("an answer");
+    assert_eq!(nodes["nodes"].as_array().map(Vec::len), Some(1), "one host is one node: {nodes:#}");
+    if store == Store::Containerd {
+        // Whoever reports all the same is told twice, each time by its teller's name, and it stays one node.
+        let mut again = docker.pulltrace(&["pull", &name, "--otlp", &format!("http/protobuf=http://{otlp}")], &variables[3..]);
+        assert_eq!(again.exit_code(SOON), Some(0), "{}", again.stderr());
+        clock::until("both", SOON, || {
+            let told = get("/api/v1/pulls")?;
+            let by = |name: &str| {
+                told["pulls"].as_array().into_iter().flatten().any(|p| p["runtime"].as_str().is_some_and(|r| r.starts_with(name)))
+            };
+            (by("docker 28") && by("containerd")).then_some(())
+        });
+        let nodes = get("/api/v1/nodes").expect("an answer");
+        assert_eq!(nodes["nodes"].as_array().map(Vec::len), Some(1), "one host is one node: {nodes:#}");
+    }
+}
+
+#[test]
+fn up_says_that_pulls_into_dockers_own_store_must_be_reported() {
+    up_says_whose_pulls_it_sees_and_sees_them("up_says_that_pulls_into_dockers_own_store_must_be_reported", Store::Classic);
+}
+
+#[test]
+fn up_says_that_it_sees_pulls_into_containerds_store() {
+    up_says_whose_pulls_it_sees_and_sees_them("up_says_that_it_sees_pulls_into_containerds_store", Store::Containerd);
 }
 
 #[test]
