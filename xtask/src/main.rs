@@ -16,6 +16,7 @@ mod links;
 mod markdown;
 mod node;
 mod paths;
+mod pictures;
 mod protoc;
 mod queries;
 mod release;
@@ -92,6 +93,8 @@ enum Command {
     Ui,
     /// Draws every view of the web UI anew into docs/ui; needs Node and Chromium
     Screenshots,
+    /// Draws the command line in a terminal anew into docs/cli; needs tmux
+    Pictures(pictures::Args),
     /// The binaries as shipped: static, each shown to run alone, and their sizes
     Dist,
     /// The container images, without Docker: folders and archives in the OCI layout
@@ -136,6 +139,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(bench) => bench::run(&repo, &bench),
         Command::Ui => ui::build(&repo),
         Command::Screenshots => ui::screenshots(&repo),
+        Command::Pictures(args) => pictures::run(&repo, &args),
         Command::Dist => dist::run(&repo),
         Command::Image(args) => image::run(&repo, &args),
     }

@@ -88,7 +88,7 @@ fn coloured(unpacked: Cells, fetched: Cells, cells: usize) -> Line {
         (false, false) => line.with(Ink::Fetched, EIGHTHS[fetched.eighths]),
     };
     let drawn = line.width();
-    line.with(Ink::Track, &"░".repeat(cells - drawn))
+    line.with(Ink::Track, &"·".repeat(cells - drawn))
 }
 
 /// The same without colours: full cells are unpacked, shaded ones fetched.
@@ -137,11 +137,11 @@ mod tests {
 
     #[test]
     fn a_bar_is_drawn_to_the_eighth_of_a_cell() {
-        assert_eq!(bar(0, 0, true, 0), "░░░░░░░░░░");
-        assert_eq!(bar(0, 1, true, 0), "▏░░░░░░░░░");
-        assert_eq!(bar(0, 44, true, 0), "█████▌░░░░");
-        assert_eq!(bar(20, 44, true, 0), "██▌██▌░░░░", "the seam between both is a cell of two colours");
-        assert_eq!(bar(42, 44, true, 0), "█████▌░░░░", "within one cell only the longer one is shown");
+        assert_eq!(bar(0, 0, true, 0), "··········");
+        assert_eq!(bar(0, 1, true, 0), "▏·········");
+        assert_eq!(bar(0, 44, true, 0), "█████▌····");
+        assert_eq!(bar(20, 44, true, 0), "██▌██▌····", "the seam between both is a cell of two colours");
+        assert_eq!(bar(42, 44, true, 0), "█████▌····", "within one cell only the longer one is shown");
         assert_eq!(bar(80, 80, true, 0), "██████████");
         assert_eq!(bar(20, 44, true, 2), "██▒▒▒·····");
         assert_eq!(bar(20, 44, true, 3), "[##==....]");

@@ -135,3 +135,128 @@ impl Painter {
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     _ = out.write_fmt(text);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{
+        line::Ink,
+        look::{Colours, Letters},
+    };
+    use super::*;
+
+    const LOOK: Look = Look { letters: Letters::Unicode, colours: Colours::Many };
+
+    /// A terminal that understands what is written here, and nothing else. It keeps what has scrolled away.
+    struct Model {
+        rows: Vec<String>,
+        row: usize,
+        column: usize,
+        /// Which of the rows is the first on the screen.
+        top: usize,
+        extent: Extent,
+    }
+
+    impl Model {
+        fn new(extent: Extent, before: usize) -> Self {
+            let mut model = Self { rows: vec![String::new()], row: 0, column: 0, top: 0, extent };
+            (0..before).for_each(|at| model.take(&format!("before {at}\r\n")));
+            model
+        }
+
+        fn take(&mut self, bytes: &str) {
+            let mut rest = bytes;
+            while let Some(c) = rest.chars().next() {
+                rest = &rest[c.len_utf8()..];
+                match c {
+                    '\r' => self.column = 0,
+                    '\n' => {
+                        self.row += 1;
+                        self.rows.resize(self.rows.len().max(self.row + 1), String::new());
+                        self.top = self.top.max((self.row + 1).saturating_sub(self.extent.rows));
+                    }
+                    '\x1b' => {
+                        let end = rest.find(|c: char| c.is_ascii_alphabetic()).unwrap();
+                        self.obey(&rest[1..end], &rest[end..=end]);
+                        rest = &rest[end + 1..];
+                    }
+                    c => {
+                        let kept: String = self.rows[self.row].chars().take(self.column).collect();
+                        let behind: String = self.rows[self.row].chars().skip(self.column + 1).collect();
+                        self.rows[self.row] = format!("{kept}{c}{behind}");
+                        self.column += 1;
+                        assert!(self.column <= self.extent.columns, "nothing is written beyond the edge");
+                    }
+                }
+            }
+        }
+
+        fn obey(&mut self, numbers: &str, what: &str) {
+            match what {
+                "A" => self.row = self.row.saturating_sub(numbers.parse().unwrap()).max(self.top),
+                "K" => self.rows[self.row] = self.rows[self.row].chars().take(self.column).collect(),
+                "J" => {
+                    self.obey("", "K");
+                    self.rows.truncate(self.row + 1);
+                }
+                "H" => {
+                    self.row = self.top + numbers.split(';').next().and_then(|row| row.parse().ok()).unwrap_or(1) - 1;
+                    self.column = 0;
+                    self.rows.resize(self.rows.len().max(self.row + 1), String::new());
+                }
+                "m" | "h" | "l" => {}
+                what => panic!("no terminal was asked for {what}"),
+            }
+        }
+
+        /// What stands on it, without empty rows at the end.
+        fn text(&self) -> Vec<&str> {
+            let all: Vec<&str> = self.rows.iter().map(|row| row.trim_end()).collect();
+            let filled = all.iter().rposition(|row| !row.is_empty()).map_or(0, |at| at + 1);
+            all[..filled].to_vec()
+        }
+    }
+
+    fn frames() -> impl Strategy<Value = Vec<Vec<Line>>> {
+        let line = "[a-c]{1,12}".prop_map(|text| Line::of(Ink::Good, &text));
+        prop::collection::vec(prop::collection::vec(line, 0..7), 1..8)
+    }
+
+    proptest! {
+        #[test]
+        fn below_what_was_there_stands_the_last_frame_and_nothing_else(
+            frames in frames(), last in prop::collection::vec("[d-f]{1,12}", 0..20), before in 0usize..12
+        ) {
+            let extent = Extent { columns: 12, rows: 8 };
+            let mut screen = Model::new(extent, before);
+            let mut painter = Painter::new(Place::Below, LOOK);
+            let was: Vec<String> = (0..before).map(|at| format!("before {at}")).collect();
+            for frame in frames {
+                let shown: Vec<String> = was.iter().cloned().chain(frame.iter().map(Line::text)).collect();
+                if let Some(bytes) = painter.paint(frame, extent) {
+                    screen.take(&bytes);
+                }
+                prop_assert_eq!(screen.text(), shown);
+            }
+            let lines: Vec<Line> = last.iter().map(|text| Line::of(Ink::Plain, text)).collect();
+            screen.take(&painter.end(&lines, extent));
+            let shown: Vec<String> = was.into_iter().chain(last).collect();
+            prop_assert_eq!(screen.text(), shown);
+        }
+
+        #[test]
+        fn a_screen_of_ones_own_shows_the_last_frame_whatever_was_on_it(frames in frames(), rubbish in "[x-z]{0,12}") {
+            let extent = Extent { columns: 12, rows: 8 };
+            let mut screen = Model::new(extent, 0);
+            let mut painter = Painter::new(Place::Screen, LOOK);
+            for frame in frames {
+                screen.take(&format!("\x1b[3;1H{rubbish}"));
+                painter.forget();
+                let shown: Vec<String> = frame.iter().map(Line::text).collect();
+                screen.take(&painter.paint(frame, extent).unwrap());
+                prop_assert_eq!(screen.text(), shown);
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `cargo xtask pictures`: pictures of the command line in a terminal, for the documentation. Every scene is the real program in a real terminal
+//! (tmux) of each size, before an Engine, registry or cluster that plays a part (`engine`, `scenes`); what the terminal then shows is drawn as
+//! SVG, light and dark (`ansi`, `svg`). They are looked at before they are committed: nothing here knows what is ugly.
+
+mod ansi;
+mod engine;
+mod scenes;
+mod svg;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use self::engine::Engine;
+use self::scenes::{SCENES, SIZES, Scene, Size};
+use crate::build::{self, Profile};
+use crate::shell::{self, Repo, say};
+
+/// Where they are.
+const FOLDER: &str = "docs/cli";
+/// A scene that has not come up by then has failed.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Time between two looks at a terminal.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Which pictures.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Scenes to draw; all without a name
+    names: Vec<String>,
+}
+
+/// Draws the scenes anew.
+///
+/// # Errors
+/// When a scene does not come up, or there is no tmux here.
+pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
+    if let Some(unknown) = args.names.iter().find(|name| SCENES.iter().all(|scene| scene.name != name.as_str())) {
+        let known: Vec<&str> = SCENES.iter().map(|scene| scene.name).collect();
+        bail!("no scene is called {unknown}; there are {}", known.join(", "));
+    }
+    shell::output(Command::new("tmux").arg("-V")).context("the pictures need tmux")?;
+    let program = build::program(repo, Profile::Dev, "cli", "pulltrace")?;
+    let stage = std::env::temp_dir().join(format!("pulltrace-pictures-{}", std::process::id()));
+    fs::create_dir_all(&stage).with_context(|| format!("cannot create {}", stage.display()))?;
+    let wanted = SCENES.iter().filter(|scene| args.names.is_empty() || args.names.iter().any(|name| name == scene.name));
+    let drawn = wanted.map(|scene| draw(&repo.root.join(FOLDER), &stage, &program, scene)).collect::<anyhow::Result<()>>();
+    fs::remove_dir_all(&stage).with_context(|| format!("cannot remove {}", stage.display()))?;
+    drawn
+}
+
+fn draw(folder: &Path, stage: &Path, program: &Path, scene: &Scene) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    for size in SIZES {
+        let terminal = Terminal { socket: stage.join(format!("{}-{}", scene.name, size.columns)) };
+        let seen = play(&terminal, stage, program, scene, size);
+        terminal.end();
+        let seen = seen.with_context(|| format!("scene {} at {}x{}", scene.name, size.columns, size.rows))?;
+        let cells = ansi::cells(&seen, usize::from(size.columns));
+        for theme in &svg::THEMES {
+            let name = format!("{}-{}-{}x{}.svg", scene.name, theme.name, size.columns, size.rows);
+            let picture = svg::draw(&cells, size.columns, size.rows, theme, scene.about);
+            fs::write(folder.join(&name), picture).with_context(|| format!("cannot write {name}"))?;
+            say(format!("{FOLDER}/{name}"));
+        }
+    }
+    Ok(())
+}
+
+/// Plays a scene up to its moment; what the terminal shows then.
+fn play(terminal: &Terminal, stage: &Path, program: &Path, scene: &Scene, size: Size) -> anyhow::Result<String> {
+    let engine = Engine::start(&stage.join("docker.sock"), scene.stories)?;
+    let words = scene.words.replace("REGISTRY", &engine.registry);
+    let env = format!("DOCKER_HOST=unix://{} DOCKER_CONFIG={}", stage.join("docker.sock").display(), stage.display());
+    // As someone would type it, and the prompt again when it has ended.
+    let script = format!(
+        "printf '$ {shown}pulltrace {words}\\n'; env {env} {vars} '{program}' {words}; printf '$ '; read _",
+        shown = scene.vars.iter().map(|var| format!("{var} ")).collect::<String>(),
+        vars = scene.vars.join(" "),
+        program = program.display(),
+    );
+    terminal.start(size, &script)?;
+    let deadline = Instant::now() + DEADLINE;
+    for key in scene.keys {
+        terminal.wait(key.0, deadline)?;
+        terminal.run(&["send-keys", key.1])?;
+    }
+    terminal.wait(scene.moment, deadline)?;
+    let seen = terminal.run(&["capture-pane", "-e", "-p"]);
+    drop(engine);
+    seen
+}
+
+/// A terminal of its own, of which nobody else knows.
+struct Terminal {
+    socket: PathBuf,
+}
+
+impl Terminal {
+    fn start(&self, size: Size, script: &str) -> anyhow::Result<()> {
+        let (columns, rows) = (size.columns.to_string(), size.rows.to_string());
+        let settings = ["set", "-g", "default-terminal", "tmux-256color", ";", "set", "-g", "status", "off", ";"];
+        let session = ["new-session", "-d", "-x", &columns, "-y", &rows, "sh", "-c", script];
+        self.run(&[&["start-server", ";"][..], &settings, &session].concat()).map(drop)
+    }
+
+    /// Looks until one of these words is shown.
+    fn wait(&self, words: &[&str], deadline: Instant) -> anyhow::Result<()> {
+        let (_never, look) = mpsc::channel::<()>();
+        loop {
+            let shown = self.run(&["capture-pane", "-p"])?;
+            if words.iter().any(|word| shown.contains(word)) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("none of {words:?} was shown in time; this was:\n{shown}");
+            }
+            // Nothing ever comes; this is the time between two looks.
+            _ = look.recv_timeout(LOOK);
+        }
+    }
+
+    fn run(&self, words: &[&str]) -> anyhow::Result<String> {
+        shell::output(Command::new("tmux").arg("-u").arg("-f").arg("/dev/null").arg("-S").arg(&self.socket).args(words))
+    }
+
+    /// Whatever still runs in it gets a hangup.
+    fn end(self) {
+        drop(self.run(&["kill-server"]));
+    }
+}
