@@ -1,5 +1,7 @@
 //! `pulltrace pull` on a terminal, against an Engine that begins a pull and then falls silent: Ctrl-C ends it, and the terminal is as it was.
+
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     fs::File,

@@ -105,9 +105,8 @@ fn shaded(unpacked: Cells, fetched: Cells, cells: usize) -> Line {
 /// The same in ASCII.
 fn plain(unpacked: Cells, fetched: Cells, cells: usize) -> Line {
     let inside = cells.saturating_sub(2);
-    let scaled = |part: Cells| {
-        if cells == 0 { 0 } else { (part.full * PARTS as usize + part.eighths) * inside / (cells * PARTS as usize) }
-    };
+    let eighths = EIGHTHS.len();
+    let scaled = |part: Cells| if cells == 0 { 0 } else { (part.full * eighths + part.eighths) * inside / (cells * eighths) };
     let (unpacked, fetched) = (scaled(unpacked), scaled(fetched));
     let track = inside - fetched;
     Line::of(Ink::Faint, "[")

@@ -94,36 +94,7 @@ pub(crate) fn a_slow_pull_is_shown_everywhere(release: &Release<'_>) {
     };
     clock::until("bytes that come", SOON, moves);
     let _watch = cluster.background(V4, folder.path(), &watch);
-
-    let table = good(cluster, &format!("kubectl pulltrace pod {pod}"));
-    assert!(table.starts_with("CONTAINER ") && table.contains("pulling") && table.contains(" % of "), "{table}");
-    let wide = good(cluster, &format!("kubectl pulltrace pod/{pod} -n default -o wide"));
-    assert!(wide.lines().next().is_some_and(|heads| heads.contains("NODE") && heads.ends_with("PULL")), "{wide}");
-    assert!(wide.contains("node-1"), "{wide}");
-    let yaml = good(cluster, &format!("kubectl pulltrace pod {pod} -o yaml"));
-    assert!(yaml.contains(&format!("podName: {pod}\n")), "{yaml}");
-    let of_pod = json(cluster, &format!("kubectl pulltrace pod {pod} -o json"));
-    assert_eq!((&of_pod["podName"], &of_pod["containers"][0]["state"]), (&Value::from(&*pod), &"pulling".into()), "{of_pod}");
-    let id = of_pod["pulls"][0]["id"].as_str().expect("a pull has an id").to_owned();
-    assert!(good(cluster, "kubectl pulltrace pods -A").starts_with("NAMESPACE "));
-    let deploy = json(cluster, "kubectl pulltrace deploy/shop -o json");
-    assert_eq!(
-        (&deploy["workload"]["nodesPulling"], &deploy["pods"][0]["podName"]),
-        (&1.into(), &Value::from(&*pod)),
-        "{deploy}"
-    );
-    assert!(good(cluster, "kubectl pulltrace deployment").contains("deployment/shop"));
-    for line in ["kubectl pulltrace node node-1", "kubectl pulltrace image plugin/shop", "kubectl pulltrace"] {
-        let table = good(cluster, line);
-        assert!(table.contains("plugin/shop") && table.contains("downloading"), "{line}: {table}");
-    }
-    assert!(good(cluster, "kubectl pulltrace node").contains("containerd 2."));
-    assert!(good(cluster, "kubectl pulltrace images").contains("plugin/shop"));
-    assert!(good(cluster, "kubectl pulltrace ls --active").contains("plugin/shop"));
-
-    let why = good(cluster, &format!("kubectl pulltrace why {pod}"));
-    assert!(why.contains("Waiting for ") && why.contains("  evidence   ") && why.contains(" fetched at "), "{why}");
-    assert!(good(cluster, &format!("kubectl pulltrace why {id}")).contains("pull of slow.test/plugin/shop"));
+    is_shown(cluster, &pod);
     one_that_waits_for_its_turn(cluster);
     bad(cluster, "kubectl pulltrace wait deploy/shop --timeout 1s", 124, &["after 1 s: 0 of 1 pod have their images", "node-1"]);
     let waited = good(cluster, "kubectl pulltrace wait deploy/shop --timeout 3m");
@@ -141,6 +112,35 @@ pub(crate) fn a_slow_pull_is_shown_everywhere(release: &Release<'_>) {
     assert!(watched.starts_with("CONTAINER ") && watched.matches("pulling").count() > 1, "{watched}");
     assert_eq!(watched.matches("CONTAINER ").count(), 1, "one heading: {watched}");
     kubectl.run(&["delete", "deployment", "shop", "--now", "--wait=false"], "");
+}
+
+/// While it is pulled: its pod, its Deployment, its node and its image, in every form, and why it is not there yet.
+fn is_shown(cluster: &Cluster, pod: &str) {
+    let table = good(cluster, &format!("kubectl pulltrace pod {pod}"));
+    assert!(table.starts_with("CONTAINER ") && table.contains("pulling") && table.contains(" % of "), "{table}");
+    let wide = good(cluster, &format!("kubectl pulltrace pod/{pod} -n default -o wide"));
+    assert!(wide.lines().next().is_some_and(|heads| heads.contains("NODE") && heads.ends_with("PULL")), "{wide}");
+    assert!(wide.contains("node-1"), "{wide}");
+    let yaml = good(cluster, &format!("kubectl pulltrace pod {pod} -o yaml"));
+    assert!(yaml.contains(&format!("podName: {pod}\n")), "{yaml}");
+    let of_pod = json(cluster, &format!("kubectl pulltrace pod {pod} -o json"));
+    assert_eq!((&of_pod["podName"], &of_pod["containers"][0]["state"]), (&Value::from(pod), &"pulling".into()), "{of_pod}");
+    let id = of_pod["pulls"][0]["id"].as_str().expect("a pull has an id").to_owned();
+    assert!(good(cluster, "kubectl pulltrace pods -A").starts_with("NAMESPACE "));
+    let deploy = json(cluster, "kubectl pulltrace deploy/shop -o json");
+    assert_eq!((&deploy["workload"]["nodesPulling"], &deploy["pods"][0]["podName"]), (&1.into(), &Value::from(pod)), "{deploy}");
+    assert!(good(cluster, "kubectl pulltrace deployment").contains("deployment/shop"));
+    for line in ["kubectl pulltrace node node-1", "kubectl pulltrace image plugin/shop", "kubectl pulltrace"] {
+        let table = good(cluster, line);
+        assert!(table.contains("plugin/shop") && table.contains("downloading"), "{line}: {table}");
+    }
+    assert!(good(cluster, "kubectl pulltrace node").contains("containerd 2."));
+    assert!(good(cluster, "kubectl pulltrace images").contains("plugin/shop"));
+    assert!(good(cluster, "kubectl pulltrace ls --active").contains("plugin/shop"));
+
+    let why = good(cluster, &format!("kubectl pulltrace why {pod}"));
+    assert!(why.contains("Waiting for ") && why.contains("  evidence   ") && why.contains(" fetched at "), "{why}");
+    assert!(good(cluster, &format!("kubectl pulltrace why {id}")).contains("pull of slow.test/plugin/shop"));
 }
 
 /// The kubelet pulls one image after another.

@@ -47,8 +47,8 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
     let program = build::program(repo, Profile::Dev, "cli", "pulltrace")?;
     let stage = std::env::temp_dir().join(format!("pulltrace-pictures-{}", std::process::id()));
     fs::create_dir_all(&stage).with_context(|| format!("cannot create {}", stage.display()))?;
-    let wanted = SCENES.iter().filter(|scene| args.names.is_empty() || args.names.iter().any(|name| name == scene.name));
-    let drawn = wanted.map(|scene| draw(&repo.root.join(FOLDER), &stage, &program, scene)).collect::<anyhow::Result<()>>();
+    let mut wanted = SCENES.iter().filter(|scene| args.names.is_empty() || args.names.iter().any(|name| name == scene.name));
+    let drawn = wanted.try_for_each(|scene| draw(&repo.root.join(FOLDER), &stage, &program, scene));
     fs::remove_dir_all(&stage).with_context(|| format!("cannot remove {}", stage.display()))?;
     drawn
 }
