@@ -254,6 +254,8 @@ impl Fold {
         if self.store == Store::Podman && step == Step::Downloaded {
             self.tracks.retain(|track| track.short != short || track.size() > 0 || track.fetched_when().is_none());
         }
+        // Podman says so of a layer that broke as well; only the end of all of them is proof.
+        let step = if self.store == Store::Podman && step == Step::Downloaded { Step::Checking } else { step };
         let opened = self.opened(now);
         let Some(track) = self.tracks.iter_mut().find(|track| track.short == short) else { return };
         if self.store != Store::Classic && matches!(step, Step::Downloading { .. } | Step::Checking | Step::Downloaded) {

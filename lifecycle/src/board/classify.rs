@@ -93,7 +93,10 @@ const PHRASES: [(ErrorClass, &[&str]); 15] = [
             ": eof",
         ],
     ),
-    (ErrorClass::NotFound, &["not found", "notfound", "manifest unknown", "manifest_unknown", "name unknown", "does not exist"]),
+    (
+        ErrorClass::NotFound,
+        &["not found", "notfound", "manifest unknown", "manifest_unknown", "name unknown", "unknown blob", "does not exist"],
+    ),
 ];
 
 /// Phrases that say that the runtime itself was not there.
@@ -134,7 +137,7 @@ mod tests {
     use super::*;
 
     /// As kubelet, containerd 1.6 to 2.x and Docker's Engine 28 write them.
-    const SAID: [(ErrorClass, &str); 31] = [
+    const SAID: [(ErrorClass, &str); 32] = [
         (
             ErrorClass::NotFound,
             r#"rpc error: code = NotFound desc = failed to pull and unpack image "docker.io/library/nope:1": failed to resolve reference "docker.io/library/nope:1": docker.io/library/nope:1: not found"#,
@@ -151,6 +154,7 @@ mod tests {
             ErrorClass::Unauthorized,
             "failed to authorize: failed to fetch anonymous token: unexpected status from GET request to https://r.io/token: 401 Unauthorized",
         ),
+        (ErrorClass::NotFound, "error pulling image configuration: download failed after attempts=1: unknown blob"),
         (ErrorClass::Forbidden, "unexpected status from HEAD request to https://r.io/v2/a/manifests/1: 403 Forbidden"),
         (
             ErrorClass::RateLimited,
