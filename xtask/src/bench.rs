@@ -44,6 +44,12 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 5_000)]
         pulls: u64,
     },
+    /// `pulltrace pull` beside `docker pull`, with both image stores of a real Docker Engine: time, CPU and memory. Needs root
+    Pull {
+        /// How often everybody pulls
+        #[arg(long, default_value_t = 21)]
+        rounds: u32,
+    },
     /// The web UI with 5,000 pulls that change once a second: script per frame, memory, first paint, size. Needs Node and Chromium
     Ui {
         /// How long memory is watched
@@ -90,6 +96,7 @@ impl Bench {
                 let args = words(&["cli", "--seconds", &seconds.to_string(), "--pulls", &pulls.to_string()]);
                 (Program::Kit(Profile::Release), args)
             }
+            Self::Pull { rounds } => (Program::Kit(Profile::Release), words(&["pull", "--rounds", &rounds.to_string()])),
             Self::Ui { minutes } => (Program::Browser(*minutes), Vec::new()),
             Self::Eta { real: true, .. } => (Program::Kit(Profile::Quick), words(&["eta"])),
             Self::Eta { nodes, tune: true, .. } => (Program::Simulation, words(&["--nodes", &nodes.to_string(), "--tune"])),

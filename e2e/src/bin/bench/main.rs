@@ -6,6 +6,7 @@
 //! `outage`: a thousand pulls while nobody receives ([`outage`]).
 //! `collector`: what a collector costs for what it takes, tells and answers, beside a plain baseline ([`collector`]).
 //! `cli`: what `pulltrace watch` costs for thousands of pulls, and how long a key takes to be seen ([`watch`]).
+//! `pull`: what `pulltrace pull` costs beside `docker pull`, with each image store of a real Docker Engine ([`pull`]).
 //! `eta`: how far off the estimated times to ready are for pulls over a slow link ([`eta`]); no gate, as the link is what we make it.
 
 mod active;
@@ -13,6 +14,7 @@ mod collector;
 mod eta;
 mod idle;
 mod outage;
+mod pull;
 mod usage;
 mod watch;
 
@@ -81,6 +83,12 @@ enum Bench {
     },
     /// How good estimates are for 20 real pulls
     Eta,
+    /// What `pulltrace pull` costs beside `docker pull`
+    Pull {
+        /// How often everybody pulls
+        #[arg(long, default_value_t = 21)]
+        rounds: usize,
+    },
     /// What a collector costs for what it takes, tells and answers
     Collector {
         /// How long each stretch is measured
@@ -115,6 +123,7 @@ fn main() -> ExitCode {
     match &args.bench {
         Bench::Collector { seconds, only } => return collector::run(*seconds, only.as_deref(), &args.results),
         Bench::Cli { seconds, pulls } => return watch::run(*seconds, *pulls, &args.results),
+        Bench::Pull { rounds } => return pull::run(*rounds, &args.results),
         Bench::Baseline { port } => {
             collector::baseline::serve(*port);
             return ExitCode::SUCCESS;
@@ -132,7 +141,7 @@ fn main() -> ExitCode {
         Bench::Agent { seconds } => agent(tools, version, seconds, &args.results),
         Bench::Eta => eta::run(tools, version, &args.results),
         Bench::Outage { pulls } => outage::run(tools, version, pulls, &args.results),
-        Bench::Collector { .. } | Bench::Cli { .. } | Bench::Baseline { .. } => ExitCode::SUCCESS,
+        Bench::Collector { .. } | Bench::Cli { .. } | Bench::Baseline { .. } | Bench::Pull { .. } => ExitCode::SUCCESS,
     }
 }
 
