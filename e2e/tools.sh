@@ -7,6 +7,7 @@
 #   folder   $PULLTRACE_TOOLS, default $HOME/.cache/pulltrace-tools; nothing outside it is changed, except that apt-get installs
 #            the library runc needs when it is missing
 #   layout   containerd-VERSION/bin/{containerd,ctr,...} for 1.6, 1.7, 2.1, 2.4; docker-28/bin/{dockerd,docker};
+#            podman-4/{bin/{podman,conmon},lib};
 #            bin/{runc,docker-registry,otelcol,telemetrygen,prometheus,promtool,helm3,helm4,kubeconform}, prometheus-3/bin/{prometheus,promtool},
 #            schemas/{kubernetes.json,*.yaml}; node/bin/node; for cluster.sh bin/{etcd,kube-apiserver,kubelet,...,kubectl,coredns,busybox}, cni/
 #   sources  Debian packages of several suites, unpacked and never installed; Go modules for the rest, where Go is; Node from npm
@@ -88,6 +89,19 @@ docker_from_debian() { # MAJOR VERSION SUITE; the daemon and its command line, o
   ! has "$bin/dockerd" " $1." || ! has "$bin/docker" " $1." || return 0
   from_debian "$bin" docker.io "$2" "$3" usr/sbin/dockerd && from_debian "$bin" docker-cli "$2" "$3" usr/bin/docker &&
     has "$bin/dockerd" " $1." && has "$bin/docker" " $1." || { rm -rf "${TOOLS:?}/docker-$1"; return 1; }
+}
+
+# With the libraries that a bare Debian 12 lacks, beside it; nothing is installed.
+podman_from_debian() {
+  local at=podman-4 lib=usr/lib/x86_64-linux-gnu
+  [ "$(dpkg --print-architecture)" != arm64 ] || lib=usr/lib/aarch64-linux-gnu
+  ! LD_LIBRARY_PATH=$TOOLS/$at/lib has "$at/bin/podman" " 4." || return 0
+  from_debian "$at/lib" libsubid4 '1:4.13+dfsg1-1+deb12u2' bookworm "$lib/libsubid.so.4" &&
+    from_debian "$at/lib" libassuan0 '2.5.5-5' bookworm "$lib/libassuan.so.0" &&
+    LD_LIBRARY_PATH=$TOOLS/$at/lib from_debian "$at/lib" libgpgme11 '1.18.0-3+b1' bookworm "$lib/libgpgme.so.11" &&
+    from_debian "$at/bin" conmon '2.1.6+ds1-1' bookworm usr/bin/conmon &&
+    LD_LIBRARY_PATH=$TOOLS/$at/lib from_debian "$at/bin" podman '4.3.1+ds1-8+deb12u1+b3' bookworm usr/bin/podman &&
+    LD_LIBRARY_PATH=$TOOLS/$at/lib has "$at/bin/podman" " 4." || { rm -rf "${TOOLS:?}/$at"; return 1; }
 }
 
 with_go() { # NAME COMMAND...: runs the command where Go is
@@ -212,6 +226,7 @@ has containerd-2.4/bin/containerd " 2.4.2" || with_go containerd-2.4.2 build_con
 has bin/runc "runc version" || from_debian bin runc '1.1.5+ds1-1+deb12u1' bookworm usr/sbin/runc || missing "runc"
 has bin/docker-registry docker-registry || from_debian bin docker-registry '2.8.3+ds1-3' forky usr/bin/docker-registry || missing "docker-registry"
 docker_from_debian 28 '28.5.2+dfsg4-5' forky || missing "Docker Engine 28"
+podman_from_debian || missing "podman 4"
 has bin/actionlint "$ACTIONLINT" || with_go "actionlint-$ACTIONLINT" build_actionlint || missing "actionlint"
 has bin/mdbook "v$MDBOOK" || { from_debian bin mdbook "$MDBOOK+ds-2" forky usr/bin/mdbook && has bin/mdbook "v$MDBOOK"; } || build_mdbook || missing "mdbook"
 { has bin/prometheus "prometheus, version" && has bin/promtool "promtool, version"; } ||

@@ -138,11 +138,7 @@ impl Docker {
     /// What leads a command line to this engine and to nothing of the one who runs the tests.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
-        let home = self.home();
-        let own = [("DOCKER_HOST", self.host()), ("DOCKER_CONFIG", home.join("docker").display().to_string())];
-        let folders =
-            ["HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"].map(|name| (name, home.display().to_string()));
-        own.into_iter().chain(folders).map(|(name, value)| (name.to_owned(), value)).collect()
+        leads_to(&self.host(), &self.home())
     }
 
     /// Whether it has an image of this name.
@@ -235,6 +231,14 @@ impl Docker {
         })
         .to_string()
     }
+}
+
+/// The environment in which a command line asks this host, and keeps and finds its own things in this folder.
+#[must_use]
+pub fn leads_to(host: &str, home: &Path) -> Vec<(String, String)> {
+    let own = [("DOCKER_HOST", host.to_owned()), ("DOCKER_CONFIG", home.join("docker").display().to_string())];
+    let folders = ["HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"].map(|name| (name, home.display().to_string()));
+    own.into_iter().chain(folders).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 impl Drop for Docker {

@@ -29,12 +29,21 @@ impl Follow {
         let ids: BTreeSet<&str> = pulls.iter().map(id).collect();
         assert_eq!(ids.len(), pulls.len(), "a pull stands twice in the list: {pulls:#?}");
         for pull in &pulls {
-            check(pull);
-            if let Some(before) = self.last.insert(id(pull).to_owned(), pull.clone()) {
-                compare(&before, pull);
-            }
+            self.take(pull);
         }
         pulls
+    }
+
+    /// Checks a pull as it was told against what was told of it before.
+    ///
+    /// # Panics
+    /// When something does not hold that must always hold.
+    #[track_caller]
+    pub fn take(&mut self, pull: &Value) {
+        check(pull);
+        if let Some(before) = self.last.insert(id(pull).to_owned(), pull.clone()) {
+            compare(&before, pull);
+        }
     }
 
     /// Looks until `done` says so; returns the pulls of the last look.

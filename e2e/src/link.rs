@@ -330,15 +330,15 @@ const fn refusal(fault: Fault, blob: bool) -> Option<(u16, &'static str)> {
 
 /// A refusal in the form of the distribution specification, in a registry's usual words.
 fn refused(status: u16, extra: &str, head: bool) -> Vec<u8> {
-    let (code, message) = match status {
-        401 => ("UNAUTHORIZED", "authentication required"),
-        404 => ("MANIFEST_UNKNOWN", "manifest unknown"),
-        429 => ("TOOMANYREQUESTS", "too many requests"),
-        _ => ("UNAVAILABLE", "service unavailable"),
+    let (reason, code, message) = match status {
+        401 => ("Unauthorized", "UNAUTHORIZED", "authentication required"),
+        404 => ("Not Found", "MANIFEST_UNKNOWN", "manifest unknown"),
+        429 => ("Too Many Requests", "TOOMANYREQUESTS", "too many requests"),
+        _ => ("Service Unavailable", "UNAVAILABLE", "service unavailable"),
     };
     let body = format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":\"{message}\"}}]}}");
     let head_text = format!(
-        "HTTP/1.1 {status} {code}\r\n{extra}Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status} {reason}\r\n{extra}Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
     (head_text + if head { "" } else { &body }).into_bytes()

@@ -87,6 +87,11 @@ impl Process {
         self.child.wait().ok();
     }
 
+    /// Asks it to end as Ctrl-C does: INT.
+    pub fn interrupt(&mut self) {
+        self.signal(Signal::INT);
+    }
+
     /// Holds it up, so that it answers nobody any more; only its end leads out.
     pub fn freeze(&mut self) {
         self.signal(Signal::STOP);

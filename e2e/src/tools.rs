@@ -60,6 +60,8 @@ pub enum Need {
     Containerd(Version),
     /// A Docker Engine 28, its command line, and the containerd 2.1 and `runc` it stands on.
     Docker,
+    /// A Podman 4, whose socket speaks as Docker's.
+    Podman,
     /// `docker-registry`.
     Registry,
     /// A stock OpenTelemetry Collector, `otelcol`.
@@ -170,6 +172,12 @@ impl Tools {
         self.folder.join("docker-28/bin").join(program)
     }
 
+    /// A file of Podman 4.
+    #[must_use]
+    pub fn podman(&self, name: &str) -> PathBuf {
+        self.folder.join("podman-4").join(name)
+    }
+
     /// Any other program.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
@@ -185,6 +193,7 @@ impl Tools {
                 .then(|| "no Docker Engine 28".to_owned())
                 .or_else(|| lacks(self.program("runc"), "runc"))
                 .or_else(|| self.missing(Need::Containerd(Version::V2_1))),
+            Need::Podman => lacks(self.podman("bin/podman"), "Podman 4").or_else(|| lacks(self.program("runc"), "runc")),
             Need::Registry => lacks(self.program("docker-registry"), "docker-registry"),
             Need::Prometheus(release) => lacks(self.prometheus(release), &format!("Prometheus {release}")),
             Need::Promtool => lacks(self.program("promtool"), "promtool"),
