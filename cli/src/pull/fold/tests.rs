@@ -299,12 +299,13 @@ proptest! {
 
 #[test]
 fn what_podman_calls_complete_is_proven_by_the_end_alone() {
-    let said = |id: &str, status: &str| Message::of_json(&format!(r#"{{"status":"{status}","progressDetail":{{}},"id":"{id}"}}"#));
+    let said =
+        |id: &str, status: &str| Message::of_json(&format!(r#"{{"status":"{status}","progressDetail":{{}},"id":"{id}"}}"#));
     let mut fold = begin(Store::Podman);
     for (id, status) in [("0b1af8b156a9", "Pulling fs layer"), ("0b1af8b156a9", "Download complete")] {
         fold.hear(&said(id, status), at(1));
     }
     assert!(fold.picture(at(2)).pull.layers.iter().all(|layer| layer.state == LayerState::Downloading));
     fold.end(Outcome::Ready, at(4));
-    assert!(fold.picture(at(5)).pull.layers.iter().all(lifecycle::pull::Layer::is_done));
+    assert!(fold.picture(at(5)).pull.layers.iter().all(Layer::is_done));
 }
