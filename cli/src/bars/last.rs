@@ -46,7 +46,7 @@ const fn what_went_wrong(failure: &Failure) -> [(&'static str, Ink, &str); 3] {
     [
         ("failed", Ink::Bad, failure.class.as_str()),
         ("said", Ink::Plain, failure.message.as_str()),
-        ("hint", Ink::Strong, failure.class.hint()),
+        ("hint", Ink::Strong, summary::hint(failure.class)),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! A line of a terminal before it is written: pieces of text, each with what it means. What is meant becomes colours in [`super::look`].
+//! A line of a terminal before it is written: pieces of text, each with what it means. What is meant becomes colours in [`mod@super::look`].
 //! It is the only way from foreign text to a terminal, so nothing in a line can drive one: see [`clean`].
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};

@@ -1,7 +1,7 @@
 //! The log of pulls: what `pulltrace pull` leaves behind on the machine, for whoever asks later or follows meanwhile.
 //!
 //! The file holds JSON Lines in PullEvent form ([`events`]), because machines read it too; `pulltrace logs` ([`show`]) makes lines for people of
-//! them. How the file is written and turned over stands in [`file`]. Nothing about the log ever stops a pull.
+//! them. How the file is written and turned over stands in [`mod@file`]. Nothing about the log ever stops a pull.
 
 mod events;
 mod file;

@@ -21,7 +21,7 @@ mod track;
 
 use std::{
     ffi::OsString,
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -181,7 +181,12 @@ async fn pull_with(
         tell,
         facts: Arc::default(),
     };
-    let session = Session::new(clock, compose(options, &node, clock.now())?, images, &node);
+    let has_bars = match options.progress {
+        Progress::Auto | Progress::Tty => bars(&node).is_some(),
+        Progress::Plain | Progress::Json | Progress::Quiet => false,
+    };
+    let is_told = has_bars && io::stderr().is_terminal();
+    let session = Session::new(clock, compose(options, &node, clock.now())?, images, &node, is_told);
     Ok(session.run(asking, heard, usize::from(options.jobs), options.timeout).await)
 }
 

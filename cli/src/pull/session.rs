@@ -21,6 +21,7 @@ use super::{
     exit::{self, Cut},
     fold::{Beginning, Done, Fold, Store},
     picture::Picture,
+    summary,
     surfaces::Surfaces,
     tell,
 };
@@ -41,6 +42,8 @@ pub(super) struct Session {
     surfaces: Surfaces,
     pulls: Vec<One>,
     is_podman: bool,
+    /// Whether who would read of a failure on standard error has its whole story before them already.
+    is_told: bool,
 }
 
 /// One of them.
@@ -53,7 +56,7 @@ struct One {
 
 impl Session {
     /// The images as they were asked for and as they are, pulled on a node.
-    pub(super) fn new(clock: Clock, surfaces: Surfaces, images: &[(String, ImageRef)], node: &Node) -> Self {
+    pub(super) fn new(clock: Clock, surfaces: Surfaces, images: &[(String, ImageRef)], node: &Node, is_told: bool) -> Self {
         let now = clock.now();
         let is_podman = node.runtime_name == "podman";
         let begin = |(place, (asked, image)): (usize, &(String, ImageRef))| {
@@ -70,7 +73,7 @@ impl Session {
             }
             One { image: image.clone(), fold, sized: false }
         };
-        Self { clock, surfaces, pulls: images.iter().enumerate().map(begin).collect(), is_podman }
+        Self { clock, surfaces, pulls: images.iter().enumerate().map(begin).collect(), is_podman, is_told }
     }
 
     /// Runs them all, so many at a time; the code to end with.
@@ -181,8 +184,9 @@ impl Session {
     fn complain(&self, cut: Option<Cut>) {
         for One { image, fold, .. } in &self.pulls {
             match fold.outcome() {
+                Some(Outcome::Failed(_)) if self.is_told => {}
                 Some(Outcome::Failed(failure)) => {
-                    let hint = failure.class.hint();
+                    let hint = summary::hint(failure.class);
                     tell(&format!("{image}: {}. {hint}", failure.message.trim_end_matches('.')));
                 }
                 Some(Outcome::Canceled) if cut == Some(Cut::Late) => tell(&format!("{image}: out of time (--timeout), stopped")),

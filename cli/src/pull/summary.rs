@@ -6,7 +6,7 @@ use std::time::Duration;
 use lifecycle::{
     board::phase_durations,
     explain::{self, Hearing, Scene},
-    pull::{Interval, Layer, NodeName, Outcome, Phase, Pull, Size},
+    pull::{ErrorClass, Interval, Layer, NodeName, Outcome, Phase, Pull, Size},
 };
 
 /// A last word about a pull, line by line: what it is about, and the words.
@@ -29,6 +29,11 @@ pub(crate) fn lines(pull: &Pull, node: &NodeName) -> Vec<(&'static str, String)>
 /// The one sentence about a pull, as every surface of Pulltrace has it.
 pub(crate) fn sentence(pull: &Pull, node: &NodeName) -> String {
     explain::pull(pull, &Scene { node, now: pull.observed_at, hearing: Hearing::Clear, holder: None, attempt: None })
+}
+
+/// What helps against a failure, on a host where an Engine pulls.
+pub(crate) const fn hint(class: ErrorClass) -> &'static str {
+    if matches!(class, ErrorClass::Other) { "The Engine's own log may say more." } else { class.hint() }
 }
 
 /// What a layer is called: the first digits of its digest, as Docker has them.
