@@ -116,7 +116,8 @@ mod tests {
     fn every_command_has_a_page() {
         let folder = tempfile::tempdir().unwrap();
         pages(folder.path(), command()).unwrap();
-        let page = fs::read_to_string(folder.path().join("pulltrace-pod.1")).unwrap();
-        assert!(page.contains("Pods") && folder.path().join("pulltrace.1").exists(), "{page}");
+        let page = |name: &str| fs::read_to_string(folder.path().join(name).with_extension("1")).unwrap();
+        assert!(page("pulltrace-pod").contains("Pods"), "{}", page("pulltrace-pod"));
+        assert!(page("pulltrace").contains("pulltrace-pod"), "{}", page("pulltrace"));
     }
 }

@@ -182,7 +182,7 @@ async fn pull_with(
         facts: Arc::default(),
     };
     let has_bars = match options.progress {
-        Progress::Auto | Progress::Tty => bars(&node).is_some(),
+        Progress::Auto | Progress::Tty => bars::look(|name| std::env::var(name).ok()).is_some(),
         Progress::Plain | Progress::Json | Progress::Quiet => false,
     };
     let is_told = has_bars && io::stderr().is_terminal();
