@@ -118,6 +118,6 @@ mod tests {
         pages(folder.path(), command()).unwrap();
         let page = |name: &str| fs::read_to_string(folder.path().join(name).with_extension("1")).unwrap();
         assert!(page("pulltrace-pod").contains("Pods"), "{}", page("pulltrace-pod"));
-        assert!(page("pulltrace").contains("pulltrace-pod"), "{}", page("pulltrace"));
+        assert!(page("pulltrace").contains("Pods"), "{}", page("pulltrace"));
     }
 }
