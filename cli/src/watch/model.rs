@@ -227,10 +227,14 @@ impl Model {
                 None => self.table.remove(id),
             },
             News::Synced => {
-                self.synced = true;
+                let is_first = !std::mem::replace(&mut self.synced, true);
                 match &mut self.paused {
                     Some(pause) => pause.complete = Some(self.connection),
                     None => self.table.keep_only(self.connection),
+                }
+                // What is said to be all there is has to be shown.
+                if is_first && self.paused.is_none() {
+                    self.arrange();
                 }
             }
             News::Unreadable => self.unreadable += 1,

@@ -223,6 +223,7 @@ fn image<'a>(container: &'a ContainerStatus, pull: Option<&'a PullStatus>) -> Im
         state: container.state,
         percent: pull.and_then(|pull| pull.percent),
         eta_seconds: pull.and_then(|pull| pull.eta_seconds),
+        wait: pull.and_then(|pull| pull.wait.as_ref()).map(|wait| wait.kind),
         behind: container.queue.as_ref().map(|queue| (queue.behind.familiar(), queue.position, queue.of)),
         attempt: container.attempt,
         error: container.error.as_deref(),

@@ -15,6 +15,8 @@ pub struct Image<'a> {
     pub percent: Option<f64>,
     /// Of its pull, if it is known.
     pub eta_seconds: Option<f64>,
+    /// Why no byte of its pull moves: `stalled`, `retrying`, ...; `None` if bytes move, or nothing is known.
+    pub wait: Option<&'a str>,
     /// What the node pulls before, and the place behind it.
     pub behind: Option<(String, usize, usize)>,
     /// How often the kubelet asked for it.
@@ -90,10 +92,16 @@ fn so_far(ready: usize, all: usize) -> String {
     if all > 1 { format!("{ready} of {all} images ready; ") } else { String::new() }
 }
 
-/// ` (62 %, about 1 m 40 s)`, as far as it is known.
+/// ` (62 %, about 1 m 40 s)` or ` (40 %, stalled)`, as far as it is known.
 fn progress(image: &Image<'_>) -> String {
     let percent = image.percent.map(|percent| format!("{:.0} %", percent.floor().min(99.0)));
-    let parts: Vec<_> = percent.into_iter().chain(image.eta_seconds.map(|eta| format!("about {}", seconds(eta)))).collect();
+    let wait = image.wait.map(|wait| match wait {
+        "download_slot" => "waits for a free download".to_owned(),
+        "layer_lock" => "waits for a layer of another pull".to_owned(),
+        word => word.to_owned(),
+    });
+    let eta = image.eta_seconds.map(|eta| format!("about {}", seconds(eta)));
+    let parts: Vec<_> = percent.into_iter().chain(wait).chain(eta).collect();
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }
 
@@ -146,13 +154,15 @@ mod tests {
     use super::*;
 
     fn image<'a>(name: &'a str, state: &'a str) -> Image<'a> {
-        Image { name, state, percent: None, eta_seconds: None, behind: None, attempt: None, error: None, hint: None }
+        Image { name, state, percent: None, eta_seconds: None, wait: None, behind: None, attempt: None, error: None, hint: None }
     }
 
     #[test]
     fn a_pod_says_which_image_it_lacks() {
         let pulling = Image { percent: Some(62.9), eta_seconds: Some(100.0), ..image("team/llm:4", "pulling") };
         assert_eq!(pod(std::slice::from_ref(&pulling)), "Waiting for team/llm:4 (62 %, about 1 m 40 s).");
+        let stalled = Image { percent: Some(40.0), wait: Some("stalled"), ..image("a", "pulling") };
+        assert_eq!(pod(&[stalled]), "Waiting for a:latest (40 %, stalled).");
         let three = [image("a", "ready"), image("b", "ready"), pulling];
         assert_eq!(pod(&three), "2 of 3 images ready; waiting for team/llm:4 (62 %, about 1 m 40 s).");
         let behind = Some(("pytorch:2.4".to_owned(), 3, 5));

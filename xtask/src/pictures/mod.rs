@@ -3,6 +3,7 @@
 //! SVG, light and dark (`ansi`, `svg`). They are looked at before they are committed: nothing here knows what is ugly.
 
 mod ansi;
+mod cluster;
 mod engine;
 mod scenes;
 mod svg;
@@ -15,8 +16,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+use self::cluster::Cluster;
 use self::engine::Engine;
-use self::scenes::{SCENES, SIZES, Scene, Size};
+use self::scenes::{Behind, SCENES, SIZES, Scene, Size};
 use crate::build::{self, Profile};
 use crate::shell::{self, Repo, say};
 
@@ -48,16 +50,28 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> anyhow::Result<()> {
     let stage = std::env::temp_dir().join(format!("pulltrace-pictures-{}", std::process::id()));
     fs::create_dir_all(&stage).with_context(|| format!("cannot create {}", stage.display()))?;
     let mut wanted = SCENES.iter().filter(|scene| args.names.is_empty() || args.names.iter().any(|name| name == scene.name));
-    let drawn = wanted.try_for_each(|scene| draw(&repo.root.join(FOLDER), &stage, &program, scene));
+    let asks = wanted.clone().any(|scene| matches!(scene.behind, Behind::Cluster));
+    let cluster = asks.then(|| Cluster::start(repo)).transpose()?;
+    let server = cluster.as_ref().map_or("", |cluster| cluster.url.as_str());
+    let drawn =
+        wanted.try_for_each(|scene| draw(&repo.root.join(FOLDER), &Stage { folder: &stage, program: &program, server }, scene));
     fs::remove_dir_all(&stage).with_context(|| format!("cannot remove {}", stage.display()))?;
     drawn
 }
 
-fn draw(folder: &Path, stage: &Path, program: &Path, scene: &Scene) -> anyhow::Result<()> {
+/// What every scene is played on.
+struct Stage<'a> {
+    folder: &'a Path,
+    program: &'a Path,
+    /// Address of the cluster's collector, if a scene needs one.
+    server: &'a str,
+}
+
+fn draw(folder: &Path, stage: &Stage<'_>, scene: &Scene) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for size in SIZES {
-        let terminal = Terminal { socket: stage.join(format!("{}-{}", scene.name, size.columns)) };
-        let seen = play(&terminal, stage, program, scene, size);
+        let terminal = Terminal { socket: stage.folder.join(format!("{}-{}", scene.name, size.columns)) };
+        let seen = play(&terminal, stage, scene, size);
         terminal.end();
         let seen = seen.with_context(|| format!("scene {} at {}x{}", scene.name, size.columns, size.rows))?;
         let cells = ansi::cells(&seen, usize::from(size.columns));
@@ -72,10 +86,17 @@ fn draw(folder: &Path, stage: &Path, program: &Path, scene: &Scene) -> anyhow::R
 }
 
 /// Plays a scene up to its moment; what the terminal shows then.
-fn play(terminal: &Terminal, stage: &Path, program: &Path, scene: &Scene, size: Size) -> anyhow::Result<String> {
-    let engine = Engine::start(&stage.join("docker.sock"), scene.stories)?;
-    let words = scene.words.replace("REGISTRY", &engine.registry);
-    let env = format!("DOCKER_HOST=unix://{} DOCKER_CONFIG={}", stage.join("docker.sock").display(), stage.display());
+fn play(terminal: &Terminal, stage: &Stage<'_>, scene: &Scene, size: Size) -> anyhow::Result<String> {
+    let Stage { folder, program, server } = stage;
+    let (engine, words, env) = match scene.behind {
+        Behind::Engine(stories) => {
+            let socket = folder.join("docker.sock");
+            let engine = Engine::start(&socket, stories)?;
+            let words = scene.words.replace("REGISTRY", &engine.registry);
+            (Some(engine), words, format!("DOCKER_HOST=unix://{} DOCKER_CONFIG={}", socket.display(), folder.display()))
+        }
+        Behind::Cluster => (None, scene.words.to_owned(), format!("PULLTRACE_SERVER={server}")),
+    };
     // As someone would type it, and the prompt again when it has ended.
     let script = format!(
         "printf '$ {shown}pulltrace {words}\\n'; env {env} {vars} '{program}' {words}; printf '$ '; read _",

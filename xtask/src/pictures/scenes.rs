@@ -18,8 +18,8 @@ pub(super) struct Scene {
     pub(super) name: &'static str,
     /// For whoever cannot see it.
     pub(super) about: &'static str,
-    /// Images of the Engine and the registry that stand behind the program.
-    pub(super) stories: &'static [Story],
+    /// What stands behind the program.
+    pub(super) behind: Behind,
     /// Variables, as they would be typed.
     pub(super) vars: &'static [&'static str],
     /// What is typed behind `pulltrace`; `REGISTRY` stands for that registry.
@@ -28,6 +28,15 @@ pub(super) struct Scene {
     pub(super) keys: &'static [(&'static [&'static str], &'static str)],
     /// The picture is taken when one of these words is shown.
     pub(super) moment: &'static [&'static str],
+}
+
+/// What stands behind the program.
+#[derive(Clone, Copy)]
+pub(super) enum Behind {
+    /// An Engine and a registry with these images.
+    Engine(&'static [Story]),
+    /// The collector of a cluster in which everything happens.
+    Cluster,
 }
 
 /// An image of eight layers, some of which are here already.
@@ -43,7 +52,7 @@ pub(super) const SCENES: &[Scene] = &[
     Scene {
         name: "pull",
         about: "A pull in its middle: total bar, a bar for each layer, two layers were here",
-        stories: &[APP],
+        behind: Behind::Engine(&[APP]),
         vars: &[],
         words: "pull REGISTRY/team/app:v1.4",
         keys: &[],
@@ -52,7 +61,7 @@ pub(super) const SCENES: &[Scene] = &[
     Scene {
         name: "pull-done",
         about: "What stays of a pull: time of each phase, bytes, the slowest layer, the digest",
-        stories: &[APP],
+        behind: Behind::Engine(&[APP]),
         vars: &[],
         words: "pull REGISTRY/team/app:v1.4",
         keys: &[],
@@ -61,7 +70,7 @@ pub(super) const SCENES: &[Scene] = &[
     Scene {
         name: "pull-stalled",
         about: "A pull of which no byte came for some seconds, which is said in words",
-        stories: &[Story { turn: Turn::Halt { percent: 41 }, ..APP }],
+        behind: Behind::Engine(&[Story { turn: Turn::Halt { percent: 41 }, ..APP }]),
         vars: &[],
         words: "pull REGISTRY/team/app:v1.4",
         keys: &[],
@@ -70,14 +79,14 @@ pub(super) const SCENES: &[Scene] = &[
     Scene {
         name: "pull-failed",
         about: "What stays of a pull that failed: class, every word of the Engine, a hint",
-        stories: &[Story {
+        behind: Behind::Engine(&[Story {
             turn: Turn::Fail {
                 percent: 37,
                 said: "failed to copy: httpReadSeeker: failed open: failed to do request: read tcp 192.0.2.7:50312->192.0.2.9:443: \
                        read: connection reset by peer",
             },
             ..APP
-        }],
+        }]),
         vars: &[],
         words: "pull REGISTRY/team/app:v1.4",
         keys: &[],
@@ -86,7 +95,7 @@ pub(super) const SCENES: &[Scene] = &[
     Scene {
         name: "pull-several",
         about: "Three images at once: one failed, two share the terminal",
-        stories: &[
+        behind: Behind::Engine(&[
             APP,
             Story {
                 name: "team/base",
@@ -102,7 +111,7 @@ pub(super) const SCENES: &[Scene] = &[
                 per_second: 48,
                 turn: Turn::End,
             },
-        ],
+        ]),
         vars: &[],
         words: "pull -j 3 REGISTRY/team/app:v1.4 REGISTRY/team/base:2026-11 REGISTRY/team/db:16",
         keys: &[],
@@ -111,10 +120,55 @@ pub(super) const SCENES: &[Scene] = &[
     Scene {
         name: "pull-ascii",
         about: "The same without colours and in a locale that is not UTF-8",
-        stories: &[APP],
+        behind: Behind::Engine(&[APP]),
         vars: &["NO_COLOR=1", "LC_ALL=C"],
         words: "pull REGISTRY/team/app:v1.4",
         keys: &[],
         moment: &[" 55 %", " 56 %", " 57 %", " 58 %", " 59 %", " 60 %"],
+    },
+    Scene {
+        name: "watch",
+        about: "The live table: what needs somebody first, then what runs",
+        behind: Behind::Cluster,
+        vars: &[],
+        words: "watch",
+        keys: &[],
+        moment: &["◷ stalled"],
+    },
+    Scene {
+        name: "watch-pull",
+        about: "One pull of the live table in full",
+        behind: Behind::Cluster,
+        vars: &[],
+        words: "watch --filter state:stalled",
+        keys: &[(&["◷ stalled"], "Enter")],
+        moment: &["Layers", "LAYERS", "sha256:"],
+    },
+    Scene {
+        name: "watch-help",
+        about: "Every key of the live table",
+        behind: Behind::Cluster,
+        vars: &[],
+        words: "watch",
+        keys: &[(&["◷ stalled"], "?")],
+        moment: &["filter"],
+    },
+    Scene {
+        name: "pods",
+        about: "What the pods of a namespace wait for",
+        behind: Behind::Cluster,
+        vars: &[],
+        words: "pod -n data",
+        keys: &[],
+        moment: &["warehouse"],
+    },
+    Scene {
+        name: "why",
+        about: "Why a pod has not started: verdict, evidence, what helps",
+        behind: Behind::Cluster,
+        vars: &[],
+        words: "why -n data warehouse-7d4f8b6c9-00003-0",
+        keys: &[],
+        moment: &["hint", "evidence"],
     },
 ];

@@ -147,19 +147,16 @@ impl Page {
     fn pace(self, model: &Model, entry: &Entry) -> Line<'static> {
         let pull = &entry.pull;
         let rates: Vec<u64> = entry.trail.last(24, model.now.as_secs()).collect();
-        let mut said = String::new();
-        if pull.speed() > 0 {
-            said += &format!(" {}", explain::speed(pull.speed()));
-        }
+        let mut said = if pull.speed() > 0 { explain::speed(pull.speed()) } else { "-".to_owned() };
         if let (true, Some(eta)) = (pull.state().is_running(), pull.eta_seconds) {
             said += &format!(", about {} left", explain::time(Duration::try_from_secs_f64(eta).unwrap_or_default()));
         }
         let took = if pull.state().is_running() { "for" } else { "took" };
-        said += &format!("  {took} {}", explain::time(elapsed(model, entry)));
+        said += &format!(", {took} {}", explain::time(elapsed(model, entry)));
         if let Some(attempt) = pull.attempt.filter(|attempt| *attempt > 1) {
             said += &format!(", asked for {attempt} times");
         }
-        self.named("speed", vec![words(spark(rates.into_iter(), self.look), Role::Fetching, self.look), Span::raw(said)])
+        self.named("speed", vec![Span::raw(said + "  "), words(spark(rates.into_iter(), self.look), Role::Fetching, self.look)])
     }
 
     fn facts(self, pull: &Pull, whole: Option<&Whole>) -> Vec<Line<'static>> {
