@@ -4,6 +4,7 @@ mod endings;
 mod expecting;
 mod handing_over;
 mod naming;
+mod platforms;
 mod short;
 
 use std::time::Duration;
