@@ -114,9 +114,12 @@ test("a rollout shows one cell per node with the numbers of the API; arrows walk
   const page = await open("/?view=workloads&workload=shop/Deployment/web");
   const strip = page.getByRole("listbox", { name: "Nodes, by state" });
   await strip.waitFor();
-  const { pods } = await asked<{ pods: { nodeName: string }[] }>("pods?namespace=shop&workload=Deployment/web");
-  const nodes = new Set(pods.map((pod) => pod.nodeName));
-  expect(await strip.getByRole("option").count()).toBe(nodes.size);
+  const nodes = async (): Promise<number> => {
+    const { pods } = await asked<{ pods: { nodeName: string }[] }>("pods?namespace=shop&workload=Deployment/web");
+    return new Set(pods.map((pod) => pod.nodeName)).size;
+  };
+  // The page asks every two seconds, and the rollout goes on.
+  await expect.poll(async () => (await strip.getByRole("option").count()) - (await nodes()), { timeout: 10_000 }).toBe(0);
   await strip.focus();
   await page.keyboard.press("End");
   await page.keyboard.press("ArrowLeft");
