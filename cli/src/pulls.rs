@@ -8,8 +8,8 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
+    ask::answers::Pull,
     client::{Client, ClientError, Event},
-    line::Pull,
 };
 
 #[derive(Deserialize)]

@@ -77,7 +77,6 @@ pub(crate) struct Fold {
     done: Option<Done>,
     ending: Option<Ending>,
     outlook: Outlook,
-    learned: usize,
     wait: Option<Wait>,
     waits: Vec<Waited>,
     sequence: u64,
@@ -109,7 +108,6 @@ impl Fold {
             done: None,
             ending: None,
             outlook: Outlook::default(),
-            learned: 0,
             wait: None,
             waits: Vec::new(),
             sequence: 0,
@@ -346,9 +344,11 @@ impl Fold {
     }
 
     fn learn_unpacking(&mut self) {
-        let took: Vec<_> = self.tracks.iter().filter_map(|t| Some((t.size(), t.unpacking_took()?))).skip(self.learned).collect();
-        self.learned += took.len();
-        took.into_iter().for_each(|(bytes, took)| self.outlook.learn_unpacking(bytes, took));
+        for track in &mut self.tracks {
+            if let Some(took) = track.take_unpacking() {
+                self.outlook.learn_unpacking(track.size(), took);
+            }
+        }
     }
 
     /// Why no byte moves, if none does.

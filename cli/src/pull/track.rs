@@ -38,6 +38,8 @@ pub(super) struct Track {
     download: Interval,
     unpack: Interval,
     unpacked: Option<u64>,
+    /// Whether it was told how long it took to unpack.
+    taught: bool,
 }
 
 /// Whether a layer is fetched.
@@ -83,6 +85,7 @@ impl Track {
             download: Interval { source: TimingSource::Event, ..Interval::default() },
             unpack: Interval { source: TimingSource::Event, ..Interval::default() },
             unpacked: None,
+            taught: false,
         };
         if let Some(blob) = blob {
             track.learn(blob);
@@ -171,10 +174,11 @@ impl Track {
         self.fate == Fate::Fetch && self.stage == Stage::Downloading
     }
 
-    /// How long it took to unpack, if both ends were seen.
-    pub(super) fn unpacking_took(&self) -> Option<Duration> {
+    /// How long it took to unpack, if both ends were seen; once.
+    pub(super) fn take_unpacking(&mut self) -> Option<Duration> {
         let (start, end) = self.unpack.start.zip(self.unpack.end)?;
-        (self.unpack.source == TimingSource::Event).then(|| end.since(start))
+        let is_news = !std::mem::replace(&mut self.taught, true);
+        (is_news && self.unpack.source == TimingSource::Event).then(|| end.since(start))
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -304,4 +308,20 @@ pub(super) fn cached(blob: &Blob) -> Layer {
 /// Stands for a digest of which only the first digits are known: `prefix:745b5871eef5====...`.
 fn pseudo(short: Short) -> Option<Digest> {
     format!("prefix:{}{}", short.as_str(), "=".repeat(LEAST_ENCODED - SHORT)).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_a_layer_took_to_unpack_is_told_once_and_only_when_it_is_known() {
+        let at = Timestamp::from_millis;
+        let mut track = Track::new(Short::new("745b5871eef5").unwrap(), None, at(1)).unwrap();
+        track.hear(Step::Extracting { current: 1, total: 9 }, at(1_000));
+        assert_eq!(track.take_unpacking(), None);
+        track.hear(Step::Complete, at(3_000));
+        assert_eq!(track.take_unpacking(), Some(Duration::from_secs(2)));
+        assert_eq!(track.take_unpacking(), None);
+    }
 }
