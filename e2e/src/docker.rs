@@ -11,8 +11,10 @@ use std::time::Duration;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::authority::Authority;
 use crate::clock;
 use crate::containerd::{Containerd, Extra, small_disk, unmount_below};
+use crate::http::free_port;
 use crate::process::Process;
 use crate::tools::{Tools, Version, built};
 
@@ -35,6 +37,8 @@ pub struct Docker {
     tools: Tools,
     process: Option<Process>,
     containerd: Containerd,
+    /// Where it listens for whoever proves who they are, too.
+    secured: Option<u16>,
     folder: TempDir,
 }
 
@@ -59,13 +63,29 @@ impl Docker {
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("the folder is ours");
         let extra = Extra { room: room.map(|bytes| (bytes, bytes)), ..Extra::default() };
         let containerd = Containerd::with(tools, Version::V2_1, extra);
-        let mut docker = Self { store, tools: tools.clone(), process: None, containerd, folder };
+        let mut docker = Self { store, tools: tools.clone(), process: None, containerd, secured: None, folder };
         if let (Store::Classic, Some(bytes)) = (store, room) {
             small_disk(&docker.data(), 2 * bytes);
         }
         fs::write(docker.config(), docker.settings()).expect("the temporary folder is writable");
         docker.restart();
         docker
+    }
+
+    /// Listens on TCP too, for those whom an authority knows; returns the address as `DOCKER_HOST` names it, and the folder with what a user
+    /// needs, as `DOCKER_CERT_PATH` names it.
+    ///
+    /// # Panics
+    /// When it does not answer within 30 s.
+    pub fn listen_secured(&mut self) -> (String, PathBuf) {
+        let port = *self.secured.insert(free_port());
+        let authority = Authority::new(&self.certificates());
+        for (file, key) in [("server", "server-key"), ("cert", "key")] {
+            _ = authority.identity(&["127.0.0.1"], file, key);
+        }
+        fs::write(self.config(), self.settings()).expect("the temporary folder is writable");
+        self.restart();
+        (format!("tcp://127.0.0.1:{port}"), self.certificates())
     }
 
     /// Where it keeps its images.
@@ -220,16 +240,28 @@ impl Docker {
         self.folder.path().join("daemon.json")
     }
 
+    fn certificates(&self) -> PathBuf {
+        self.folder.path().join("certificates")
+    }
+
     fn settings(&self) -> String {
         let at = |name: &str| self.folder.path().join(name).display().to_string();
-        json!({
+        let mut settings = json!({
             "hosts": [self.host()], "containerd": self.containerd.socket(), "data-root": self.data(),
             "exec-root": at("exec"), "pidfile": at("dockerd.pid"),
             "features": {"containerd-snapshotter": self.store == Store::Containerd},
             "bridge": "none", "iptables": false, "ip6tables": false, "ip-forward": false, "userland-proxy": false,
             "max-download-attempts": ATTEMPTS,
-        })
-        .to_string()
+        });
+        if let Some(port) = self.secured {
+            let file = |name: &str| json!(self.certificates().join(name));
+            settings["hosts"] = json!([self.host(), format!("tcp://127.0.0.1:{port}")]);
+            settings["tlsverify"] = json!(true);
+            for (setting, name) in [("tlscacert", "ca.pem"), ("tlscert", "server.pem"), ("tlskey", "server-key.pem")] {
+                settings[setting] = file(name);
+            }
+        }
+        settings.to_string()
     }
 }
 

@@ -14,6 +14,7 @@
 //!
 //! The live tests are in `tests/`, one file per promise; `tests/kit.rs` tests the kit itself. `tools.sh` installs the tools.
 
+pub mod authority;
 pub mod clock;
 pub mod cluster;
 pub mod containerd;

@@ -14,6 +14,8 @@ mod good;
 mod podman;
 #[path = "docker/refused.rs"]
 mod refused;
+#[path = "docker/secured.rs"]
+mod secured;
 #[path = "docker/stage.rs"]
 mod stage;
 
@@ -111,10 +113,20 @@ fn without_an_engine_docker_itself_is_asked_and_has_the_last_word() {
 #[test]
 fn a_log_a_collector_and_a_webhook_are_told_too() {
     let test = "a_log_a_collector_and_a_webhook_are_told_too";
-    let scenarios: [Scenario; 3] = [("logs -f", beside::followed), ("--otlp", beside::reported), ("--notify", beside::notified)];
+    let scenarios: [Scenario; 4] = [
+        ("logs -f", beside::followed),
+        ("--otlp", beside::reported),
+        ("--notify", beside::notified),
+        ("a collector that speaks https", secured::collector),
+    ];
     if Tools::find(test, &[Need::Pulltrace]).is_some() {
         play_once_more(test, || Stage::play(test, Store::Containerd, &scenarios));
     }
+}
+
+#[test]
+fn an_engine_behind_tls_is_asked_as_docker_asks_it() {
+    secured::is_asked_as_docker_asks_it("an_engine_behind_tls_is_asked_as_docker_asks_it");
 }
 
 #[test]

@@ -184,9 +184,17 @@ pub(crate) fn contexts_and_rights_are_those_of_the_kubeconfig(cluster: &Cluster)
     let with = format!("kubectl --kubeconfig {}", own.display());
     kubectl.run(&["create", "serviceaccount", "reader"], "");
     let token = kubectl.run(&["create", "token", "reader"], "");
+    // What a cloud's own command says who asks it for credentials.
+    let said = own.with_file_name("credential.json");
+    let version = "client.authentication.k8s.io/v1beta1";
+    let credential = serde_json::json!({"apiVersion": version, "kind": "ExecCredential", "status": {"token": token.trim()}});
+    fs::write(&said, credential.to_string()).expect("the folder is writable");
+    let by_command = format!("--exec-api-version={version} --exec-command=cat --exec-arg={}", said.display());
     for line in [
         format!("{with} config set-credentials reader --token={}", token.trim()),
         format!("{with} config set-context reader --cluster=c --user=reader"),
+        format!("{with} config set-credentials cloud {by_command}"),
+        format!("{with} config set-context cloud --cluster=c --user=cloud"),
         format!("{with} config set-context elsewhere --cluster=c --user=u --namespace=elsewhere"),
         format!("{with} config set-credentials wrong --token=wrong"),
         format!("{with} config set-context wrong --cluster=c --user=wrong"),
@@ -214,7 +222,9 @@ pub(crate) fn contexts_and_rights_are_those_of_the_kubeconfig(cluster: &Cluster)
             .run(&["-n", namespace, "create", "rolebinding", role, "--clusterrole", role, "--serviceaccount=default:reader"], "")
     };
     bind("pulltrace", "pulltrace-plugin");
-    assert!(good(cluster, &of("reader", "node")).contains("node-1"));
+    for context in ["reader", "cloud"] {
+        assert!(good(cluster, &of(context, "node")).contains("node-1"), "{context}");
+    }
     bad(cluster, &of("reader", "wait pod/any"), 4, &["you may not get pods in namespace default (context reader)"]);
     let doctor = good(cluster, &of("reader", "doctor"));
     assert!(doctor.contains("warn  rights      you may not list pods in default, for `wait`"), "{doctor}");

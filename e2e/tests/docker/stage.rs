@@ -43,9 +43,7 @@ impl Stage {
     /// The same on an engine that has room for so many bytes.
     pub(crate) fn play_in(test: &str, store: Store, room: Option<u64>, scenarios: &[Scenario]) {
         let Some(tools) = Tools::find(test, &[Need::Root, Need::Docker, Need::Registry, Need::CommandLine]) else { return };
-        let docker = Docker::with_room(&tools, store, room);
-        let registry = Registry::start(&tools);
-        let stage = Self { docker, link: Link::start(registry.port()), registry, seed: Cell::new(0) };
+        let stage = Self::on(&tools, Docker::with_room(&tools, store, room));
         let mut failed = Vec::new();
         for (name, scenario) in scenarios {
             stage.link.set_fault(Fault::None);
@@ -55,6 +53,12 @@ impl Stage {
             }
         }
         assert!(failed.is_empty(), "failed on {store:?}: {}", failed.join(", "));
+    }
+
+    /// On this engine, with a registry of its own.
+    pub(crate) fn on(tools: &Tools, docker: Docker) -> Self {
+        let registry = Registry::start(tools);
+        Self { docker, link: Link::start(registry.port()), registry, seed: Cell::new(0) }
     }
 
     /// Layers of so many MiB that no image has had.
