@@ -11,6 +11,9 @@ use crate::{
     snapshot::{Row, Step},
 };
 
+/// Bytes that are worded before they are written.
+const CHUNK: usize = 64 * 1024;
+
 /// Writes until the keeper ends or the output fails.
 ///
 /// # Errors
@@ -18,19 +21,26 @@ use crate::{
 pub(crate) async fn write(mut view: View, mut output: impl AsyncWrite + Unpin) -> std::io::Result<()> {
     let mut seen = 0;
     while let Some(snapshot) = view.after(seen).await {
+        let before = std::mem::replace(&mut seen, snapshot.revision);
+        if snapshot.urgent <= before {
+            continue;
+        }
         let mut lines = Vec::new();
-        for (_, step) in snapshot.after(seen) {
+        for (_, step) in snapshot.after(before) {
             match step {
                 Step::Started(id) => {
                     if let Some(row) = snapshot.row(*id) {
                         add_line(row, EventType::PullStarted, &mut lines)?;
                     }
                 }
-                Step::Row(row) => add_lines(row, seen, &mut lines)?,
+                Step::Row(row) => add_lines(row, before, &mut lines)?,
                 Step::Removed(_) => {}
             }
+            if lines.len() >= CHUNK {
+                output.write_all(&lines).await?;
+                lines.clear();
+            }
         }
-        seen = snapshot.revision;
         output.write_all(&lines).await?;
         output.flush().await?;
     }

@@ -29,7 +29,8 @@ pub(crate) const MAILBOX: usize = 256;
 /// Most requests that are taken in between two snapshots.
 const BATCH: usize = 64;
 /// Progress is shown at most this often, so that a picture costs many changes and not each; what starts, ends or leaves is shown at once.
-const SHOW_EVERY: Duration = Duration::from_millis(50);
+/// It is also how often streams tell of progress.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// The list of nodes is made anew at most this often.
 const NODES_EVERY: Duration = Duration::from_secs(1);
 
@@ -42,10 +43,7 @@ pub(crate) struct Keeper {
 
 /// What readers see.
 #[derive(Clone, Debug)]
-pub(crate) struct View {
-    snapshots: watch::Receiver<Arc<Snapshot>>,
-    urgent: watch::Receiver<u64>,
-}
+pub(crate) struct View(watch::Receiver<Arc<Snapshot>>);
 
 impl Keeper {
     /// As [`Self::start_telling`], and telling nobody.
@@ -65,7 +63,6 @@ impl Keeper {
     ) -> Self {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let (snapshots, view) = watch::channel(Arc::new(Snapshot::new(epoch)));
-        let (urgent, urgent_view) = watch::channel(0);
         let task = Task {
             board: Board::new(limits),
             snapshot: Snapshot::new(epoch),
@@ -79,10 +76,9 @@ impl Keeper {
             nodes_heard: false,
             nodes_made_at: Timestamp::EPOCH,
             snapshots,
-            urgent,
         };
         tokio::spawn(task.run(inbox, stop));
-        Self { mailbox, view: View { snapshots: view, urgent: urgent_view } }
+        Self { mailbox, view: View(view) }
     }
 
     /// Room for one request's reports, taken before anything is done with the request; `None` when the keeper is gone, or so far behind
@@ -113,19 +109,12 @@ impl Keeper {
 impl View {
     /// The present snapshot.
     pub(crate) fn now(&self) -> Arc<Snapshot> {
-        self.snapshots.borrow().clone()
+        self.0.borrow().clone()
     }
 
     /// The first snapshot with a revision above `seen`; `None` when the keeper has ended.
     pub(crate) async fn after(&mut self, seen: u64) -> Option<Arc<Snapshot>> {
-        self.snapshots.wait_for(|s| s.revision > seen).await.ok().map(|s| s.clone())
-    }
-
-    /// Waits until a pull appears, ends or leaves with a revision above `seen`; forever when the keeper has ended.
-    pub(crate) async fn urgent(&mut self, seen: u64) {
-        if self.urgent.wait_for(|revision| *revision > seen).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        self.0.wait_for(|s| s.revision > seen).await.ok().map(|s| s.clone())
     }
 }
 
@@ -145,7 +134,6 @@ struct Task {
     nodes_heard: bool,
     nodes_made_at: Timestamp,
     snapshots: watch::Sender<Arc<Snapshot>>,
-    urgent: watch::Sender<u64>,
 }
 
 /// When the next picture is made. Making it leads back to `Nothing`.
@@ -246,14 +234,10 @@ impl Task {
         (self.shown_at, self.show) = (now, Show::Nothing);
         let unshown = std::mem::take(&mut self.unshown);
         self.noted.clear();
-        let mut urgent = None;
         for id in &unshown {
             match self.board.view(*id) {
                 Some(view) => self.snapshot.put(view, now),
                 None => self.snapshot.remove(*id),
-            }
-            if self.snapshot.row(*id).is_none_or(|row| row.is_urgent()) {
-                urgent = Some(self.snapshot.revision);
             }
         }
         let nodes = self.nodes_deadline().is_some_and(|at| at <= now);
@@ -278,9 +262,6 @@ impl Task {
         }
         if others || nodes || pods || !unshown.is_empty() {
             self.snapshots.send_replace(Arc::new(self.snapshot.clone()));
-        }
-        if let Some(revision) = urgent {
-            self.urgent.send_replace(revision);
         }
     }
 

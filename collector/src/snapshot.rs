@@ -36,6 +36,8 @@ pub(crate) struct Snapshot {
     pub(crate) epoch: u64,
     /// The revision of the last change.
     pub(crate) revision: u64,
+    /// The revision of the last change that readers wait for: a pull appeared, ended or left.
+    pub(crate) urgent: u64,
     /// The nodes, by name.
     pub(crate) nodes: Arc<Vec<NodeStatus>>,
     /// Of the pulls that have been running for long, the first.
@@ -186,6 +188,9 @@ impl Snapshot {
             before.iter().for_each(|before| _ = self.newest.remove(&before.place()));
             self.newest.insert(row.place());
         }
+        if row.is_urgent() {
+            self.urgent = self.revision;
+        }
         self.changed.insert(row.revision, Step::Row(row.clone()));
         self.rows.insert(row.view.id(), row);
     }
@@ -194,6 +199,7 @@ impl Snapshot {
     pub(crate) fn remove(&mut self, id: PullId) {
         let Some(row) = self.rows.remove(&id) else { return };
         self.revision += 1;
+        self.urgent = self.revision;
         self.changed.remove(&row.revision);
         self.changed.remove(&row.started);
         self.newest.remove(&row.place());
@@ -236,7 +242,7 @@ impl Row {
     }
 
     /// Whether something that readers wait for happened with its last change: it appeared or ended.
-    pub(crate) fn is_urgent(&self) -> bool {
+    fn is_urgent(&self) -> bool {
         self.started == self.revision || self.ended == Some(self.revision)
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Such an agent names a download by containerd's key for it (`layer-sha256:...`), and with it the pull, because it does not know the image.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, marker::PhantomData, str::FromStr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -21,7 +21,10 @@ use lifecycle::{
     wire::{MAX_BYTES, MAX_TEXT, Rejected},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, Error as _, Visitor},
+};
 use tokio::sync::Semaphore;
 
 use super::Problem;
@@ -265,16 +268,20 @@ async fn read(mut body: Body) -> Result<Vec<u8>, Problem> {
 impl AgentReport {
     fn read(body: &[u8]) -> Result<Self, Problem> {
         let mut json = serde_json::Deserializer::from_slice(body);
-        let report: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let path = error.path().to_string();
-            let place = if path == "." { "the report".to_owned() } else { path };
-            Problem::BadRequest(format!("{place}: {}", error.into_inner()))
-        })?;
+        let report = Self::deserialize(&mut json).map_err(|error| Self::problem(body, &error))?;
         json.end().map_err(|error| Problem::BadRequest(format!("behind the report: {error}")))?;
         if report.pulls.as_ref().is_some_and(|pulls| pulls.len() > MAX_PULLS) {
             return Err(Problem::BadRequest(format!("pulls: more than {MAX_PULLS}")));
         }
         Ok(report)
+    }
+
+    /// What is wrong and where. To know where costs a text for every field, so a report is read in this way only when it is refused.
+    fn problem(body: &[u8], error: &serde_json::Error) -> Problem {
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let located = serde_path_to_error::deserialize::<_, Self>(&mut json).err();
+        let place = located.map(|located| located.path().to_string()).filter(|path| path != ".");
+        Problem::BadRequest(format!("{}: {error}", place.as_deref().unwrap_or("the report")))
     }
 
     fn listing(self, cluster: &str) -> Listing {
@@ -348,8 +355,23 @@ impl FromStr for Key {
     }
 }
 
-fn word<'de, T: FromStr<Err: std::fmt::Display>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+/// A word that is read where it lies.
+fn word<'de, T: FromStr<Err: fmt::Display>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Word<T>(PhantomData<T>);
+
+    impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Word<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_str<E: de::Error>(self, word: &str) -> Result<T, E> {
+            word.parse().map_err(E::custom)
+        }
+    }
+
+    deserializer.deserialize_str(Word(PhantomData))
 }
 
 fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {

@@ -1,5 +1,5 @@
-//! The pulse of all streams: from the keeper's many snapshots it takes one every [`BEAT`], and everyone is told from the same. That is what
-//! makes their frames equal, so that each is written once.
+//! The pulse of all streams: everyone is told from the same of the keeper's snapshots. That is what makes their frames equal, so that each is
+//! written once. How often progress is told is the keeper's business.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,12 +11,12 @@ use tokio::{
 use super::places::Places;
 use crate::{keeper::View, snapshot::Snapshot};
 
-/// Progress is told once in this time.
-pub(super) const BEAT: Duration = Duration::from_millis(250);
-/// What starts, ends or leaves is told after this time at the latest, while readers are few.
-const URGENT: Duration = Duration::from_millis(20);
-/// For each reader urgent beats are so much further apart, up to [`BEAT`]: all of them together get at most 5,000 frames a second.
-const URGENT_PER_READER: Duration = Duration::from_micros(200);
+/// Two beats are so far apart at least, while readers are few.
+const GAP: Duration = Duration::from_millis(20);
+/// For each reader beats are so much further apart, up to [`MAX_GAP`]: all of them together get at most 5,000 frames a second.
+const GAP_PER_READER: Duration = Duration::from_micros(200);
+/// Two beats need not be further apart, however many read.
+const MAX_GAP: Duration = Duration::from_millis(250);
 
 /// What everyone is told from, until the next.
 #[derive(Clone, Debug)]
@@ -44,11 +44,7 @@ pub(super) fn start(mut view: View, places: Places) -> watch::Receiver<Beat> {
                 beats.send_replace(Beat { before: now.clone(), now });
                 continue;
             }
-            let mut urgent = view.clone();
-            tokio::select! {
-                () = sleep_until(at + BEAT) => {}
-                () = urgent.urgent(before.revision) => sleep_until(at + gap(places.taken())).await,
-            }
+            sleep_until(at + gap(places.taken())).await;
             beats.send_replace(Beat { before, now: view.now() });
             at = Instant::now();
         }
@@ -59,7 +55,7 @@ pub(super) fn start(mut view: View, places: Places) -> watch::Receiver<Beat> {
 /// The least time between two beats.
 fn gap(readers: usize) -> Duration {
     let readers = u32::try_from(readers).unwrap_or(u32::MAX);
-    URGENT_PER_READER.saturating_mul(readers).clamp(URGENT, BEAT)
+    GAP_PER_READER.saturating_mul(readers).clamp(GAP, MAX_GAP)
 }
 
 #[cfg(test)]
@@ -67,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_more_readers_the_fewer_urgent_beats() {
-        assert_eq!((gap(0), gap(100), gap(500), gap(100_000)), (URGENT, URGENT, Duration::from_millis(100), BEAT));
+    fn the_more_readers_the_fewer_beats() {
+        assert_eq!((gap(0), gap(100), gap(500), gap(100_000)), (GAP, GAP, Duration::from_millis(100), MAX_GAP));
     }
 }
