@@ -62,7 +62,7 @@ impl Heard {
         for said in decoded.reports {
             match said {
                 Said::Pull(report) => self.pulls.push(report.pull),
-                Said::Node(report) => self.nodes.push(report),
+                Said::Node(report) => self.nodes.push(*report),
             }
         }
         if signal == Signal::Metrics {

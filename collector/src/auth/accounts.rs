@@ -97,7 +97,8 @@ impl Accounts {
         if let Some(verdict) = self.known().verdict(&key, Instant::now()) {
             return verdict;
         }
-        match self.ask(token).await {
+        // On the heap, so that the requests of those who are known have no room for it.
+        match Box::pin(self.ask(token)).await {
             Ok(reviewed) => {
                 let verdict = self.judge(reviewed);
                 self.known().learn(key, &verdict, Instant::now());

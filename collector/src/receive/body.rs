@@ -71,7 +71,12 @@ pub(super) struct Held {
 }
 
 struct Buffer {
+    /// The only piece so far, where it lies, if it may be the only one.
+    only: Bytes,
+    /// All pieces else.
     bytes: Vec<u8>,
+    /// How many bytes there are at least.
+    announced: usize,
     share: OwnedSemaphorePermit,
     budget: Budget,
     limit: usize,
@@ -93,12 +98,11 @@ impl Budget {
         let mut body = pin!(body);
         let mut buffer = self.buffer(limit)?;
         // What a sender announces is not believed beyond what is usual.
-        let announced = body.size_hint().lower().min(USUAL as u64);
-        buffer.bytes.reserve_exact(usize::try_from(announced).unwrap_or(USUAL));
+        buffer.announced = usize::try_from(body.size_hint().lower()).unwrap_or(USUAL).min(USUAL);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Refusal::Unreadable(error.to_string()))?;
-            let Ok(data) = frame.into_data() else { continue };
-            match buffer.push(&data).await {
+            let Some(data) = frame.into_data().ok().filter(|data| !data.is_empty()) else { continue };
+            match buffer.push(data).await {
                 Err(refusal @ Refusal::TooLarge) => {
                     drop(buffer);
                     waste(body).await;
@@ -135,16 +139,24 @@ impl Budget {
 
     fn buffer(&self, limit: usize) -> Result<Buffer, Refusal> {
         let share = self.0.clone().try_acquire_many_owned(0).map_err(|_| Refusal::Busy)?;
-        Ok(Buffer { bytes: Vec::new(), share, budget: self.clone(), limit })
+        Ok(Buffer { only: Bytes::new(), bytes: Vec::new(), announced: 0, share, budget: self.clone(), limit })
     }
 }
 
 impl Buffer {
-    async fn push(&mut self, data: &[u8]) -> Result<(), Refusal> {
-        let more = self.fits(data)?;
+    async fn push(&mut self, data: Bytes) -> Result<(), Refusal> {
+        let more = self.fits(&data)?;
         let share = tokio::time::timeout(COME_BACK, self.budget.0.clone().acquire_many_owned(more)).await;
         self.share.merge(share.ok().and_then(Result::ok).ok_or(Refusal::Busy)?);
-        self.bytes.extend_from_slice(data);
+        if self.only.is_empty() && self.bytes.is_empty() {
+            if data.len() >= self.announced {
+                self.only = data;
+                return Ok(());
+            }
+            self.bytes.reserve_exact(self.announced);
+        }
+        self.bytes.extend_from_slice(&std::mem::take(&mut self.only));
+        self.bytes.extend_from_slice(&data);
         Ok(())
     }
 
@@ -157,14 +169,15 @@ impl Buffer {
 
     /// How much more of the budget this needs.
     fn fits(&self, data: &[u8]) -> Result<u32, Refusal> {
-        if data.len() > self.limit - self.bytes.len() {
+        if data.len() > self.limit - self.only.len() - self.bytes.len() {
             return Err(Refusal::TooLarge);
         }
         u32::try_from(data.len()).map_err(|_| Refusal::TooLarge)
     }
 
     fn held(self) -> Held {
-        Held { bytes: self.bytes.into(), _share: self.share }
+        let bytes = if self.bytes.is_empty() { self.only } else { self.bytes.into() };
+        Held { bytes, _share: self.share }
     }
 }
 
@@ -200,6 +213,20 @@ mod tests {
         assert_eq!((held.bytes.len(), budget.0.available_permits()), (1000, MAX_READING - 1000));
         drop(held);
         assert!(matches!(budget.read(chunk(1001), 1000).await, Err(Refusal::TooLarge)));
+        assert_eq!(budget.0.available_permits(), MAX_READING);
+    }
+
+    #[tokio::test]
+    async fn a_body_in_one_piece_stays_where_it_is_and_pieces_are_put_together() {
+        let budget = Budget::new();
+        let pieces: [&'static [u8]; 4] = [b"", b"one", b"", b" two"];
+        let read = async |pieces: &[&'static [u8]]| {
+            let pieces: Vec<_> = pieces.iter().map(|piece| io::Result::Ok(Bytes::from_static(piece))).collect();
+            budget.read(Body::from_stream(futures_util::stream::iter(pieces)), 7).await.unwrap()
+        };
+        assert_eq!(read(&pieces).await.bytes, "one two");
+        assert_eq!(read(&pieces[..2]).await.bytes.as_ptr(), pieces[1].as_ptr());
+        assert!(read(&pieces[..1]).await.bytes.is_empty());
         assert_eq!(budget.0.available_permits(), MAX_READING);
     }
 

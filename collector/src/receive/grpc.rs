@@ -1,5 +1,7 @@
 //! OTLP over gRPC: one unary method per signal, its request taken as the bytes it is. And the health of the service, by gRPC's own protocol.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header},
@@ -29,7 +31,7 @@ const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encodin
 const MAX_QUESTION: usize = 1024;
 
 /// Takes one export request.
-pub(super) async fn export(intake: Intake, signal: Signal, request: Request<Body>) -> Response {
+pub(super) async fn export(intake: Arc<Intake>, signal: Signal, request: Request<Body>) -> Response {
     if !is_grpc(request.headers()) {
         intake.metrics.refused("content_type");
         return not_grpc();
@@ -44,7 +46,7 @@ pub(super) async fn export(intake: Intake, signal: Signal, request: Request<Body
 }
 
 /// `grpc.health.v1.Health/Check`, for the whole and for each signal's service: serving as long as reports can be taken.
-pub(super) async fn health(intake: Intake, request: Request<Body>) -> Response {
+pub(super) async fn health(intake: Arc<Intake>, request: Request<Body>) -> Response {
     if !is_grpc(request.headers()) {
         return not_grpc();
     }

@@ -17,7 +17,7 @@ use axum::{
 use bytes::Bytes;
 use lifecycle::{
     board::Input,
-    pull::{Node, Report},
+    pull::Node,
     wire::{self, DecodeError, Said, Signal},
 };
 use tonic::Code;
@@ -143,14 +143,15 @@ impl Intake {
 
     /// Everything that answers OTLP, over gRPC and HTTP.
     pub(crate) fn router(self) -> Router {
+        let intake = Arc::new(self);
         let mut router = Router::new();
         for signal in Signal::ALL {
-            let (web, grpc) = (self.clone(), self.clone());
+            let (web, grpc) = (intake.clone(), intake.clone());
             let over_http = post(move |request| web::export(web, signal, request)).fallback(web::wrong_method);
             router = router.route(signal.http_path(), over_http);
             router = router.route(signal.grpc_path(), post(move |request| grpc::export(grpc, signal, request)));
         }
-        router.route(grpc::HEALTH, post(move |request| grpc::health(self, request))).fallback(web::unknown)
+        router.route(grpc::HEALTH, post(move |request| grpc::health(intake, request))).fallback(web::unknown)
     }
 
     /// Whether reports can be taken.
@@ -194,7 +195,7 @@ impl Intake {
             return (taken, reports);
         }
         let fits = |said: &Said| match said {
-            Said::Pull(Report { node, pull }) => !snapshot.crowded.contains(&node.name) || snapshot.row(pull.id).is_some(),
+            Said::Pull(report) => !snapshot.crowded.contains(&report.node.name) || snapshot.row(report.pull.id).is_some(),
             Said::Node(_) => true,
         };
         let all = reports.len();
@@ -217,11 +218,11 @@ impl Intake {
         match said {
             Said::Pull(mut report) => {
                 in_cluster(Arc::make_mut(&mut report.node));
-                Input::Pull(Box::new(report))
+                Input::Pull(report)
             }
             Said::Node(mut report) => {
                 in_cluster(&mut report.node);
-                Input::Node(Box::new(report))
+                Input::Node(report)
             }
         }
     }

@@ -1,5 +1,7 @@
 //! OTLP over HTTP: protobuf and JSON bodies, answers in the encoding of the request, errors as `google.rpc.Status`.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, Request, StatusCode, header},
@@ -20,7 +22,7 @@ const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
 /// Takes one export request.
-pub(super) async fn export(intake: Intake, signal: Signal, request: Request<Body>) -> Response {
+pub(super) async fn export(intake: Arc<Intake>, signal: Signal, request: Request<Body>) -> Response {
     let Some(encoding) = encoding(request.headers()) else {
         intake.metrics.refused("content_type");
         let message = "the content type must be application/x-protobuf or application/json";

@@ -18,12 +18,11 @@ use crate::pull::{Node, NodeReport, Report};
 
 /// One thing that an agent said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are pulls, so a box would cost more than it saves")]
 pub enum Said {
     /// The whole present state of a pull.
-    Pull(Report),
+    Pull(Box<Report>),
     /// A heartbeat.
-    Node(NodeReport),
+    Node(Box<NodeReport>),
 }
 
 /// What was in one request.

@@ -47,8 +47,8 @@ pub const MAX_TEXT: usize = 256;
 pub const MAX_MESSAGE: usize = 4096;
 /// Largest plausible number of bytes of one layer: an exbibyte.
 pub const MAX_BYTES: u64 = 1 << 60;
-/// Most attributes that are looked at in one of our records.
-pub const MAX_ATTRIBUTES: usize = 256;
+/// Most attributes that are looked at in one of our records: what OpenTelemetry's SDKs keep by default.
+pub const MAX_ATTRIBUTES: usize = 128;
 /// Most reports that are taken from one request.
 pub const MAX_REPORTS: usize = 8192;
 

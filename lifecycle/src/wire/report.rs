@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     MAX_MESSAGE, MAX_TEXT, Reason, Said,
     reject::Refusal,
-    values::{Attributes, Column, malformed, plausible, short, time},
+    values::{Attributes, Column, Words, malformed, plausible, short, time, utf8},
     view::{Value, fields, repeated},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     names,
     pull::{
         Ending, Eta, Failure, Host, Interval, Layer, MAX_QUEUED_IMAGES, MAX_WAITS, Node, NodeReport, Outcome, Pressure, Pull,
-        PullId, Report, Wait, Waited,
+        PullId, Report, TimingSource, Wait, Waited,
     },
     time::Timestamp,
 };
@@ -64,7 +64,7 @@ impl<'a> Record<'a> {
 pub(super) fn said(record: &Record<'_>, node: &Arc<Node>) -> Result<Said, Refusal> {
     let attributes = &record.attributes;
     if record.is_node() {
-        return Ok(Said::Node(NodeReport {
+        return Ok(Said::Node(Box::new(NodeReport {
             node: Node::clone(node),
             observed_at: time("the time of a log record", record.nanos)?,
             agent_version: attributes.text(names::AGENT_VERSION, MAX_TEXT)?.unwrap_or_default().to_owned(),
@@ -73,9 +73,9 @@ pub(super) fn said(record: &Record<'_>, node: &Arc<Node>) -> Result<Said, Refusa
             queued_images: queued(attributes)?,
             dropped_progress: attributes.int(names::AGENT_DROPPED_PROGRESS)?.unwrap_or(0),
             dropped_outcomes: attributes.int(names::AGENT_DROPPED_OUTCOMES)?.unwrap_or(0),
-        }));
+        })));
     }
-    Ok(Said::Pull(Report { node: node.clone(), pull: pull(record)? }))
+    Ok(Said::Pull(Box::new(Report { node: node.clone(), pull: pull(record)? })))
 }
 
 /// Reads the pull of a record that tells of one.
@@ -240,45 +240,66 @@ fn wait_of(
 
 /// The parallel arrays are walked side by side, where they lie.
 fn layers(attributes: &Attributes<'_>) -> Result<Vec<Layer>, Refusal> {
-    let mut digests = attributes.column(names::LAYERS_DIGEST)?;
-    let count = digests.length()?;
     let column = |name| attributes.column(name);
-    let intervals = |[start, end, source]: [&'static str; 3]| Ok([column(start)?, column(end)?, column(source)?]);
+    let mut digests = column(names::LAYERS_DIGEST)?;
+    let count = digests.length()?;
     let mut media_types = column(names::LAYERS_MEDIA_TYPE)?;
     let (mut sizes, mut offsets) = (column(names::LAYERS_SIZE)?, column(names::LAYERS_OFFSET)?);
-    let (mut states, mut cached) = (column(names::LAYERS_STATE)?, column(names::LAYERS_CACHED)?);
+    let mut states = Words::new(column(names::LAYERS_STATE)?, Reason::UnknownWord);
+    let mut cached = column(names::LAYERS_CACHED)?;
     let mut lazy = attributes.get(names::LAYERS_LAZY).map(|_| column(names::LAYERS_LAZY)).transpose()?;
+    let intervals = |[start, end, source]: [&'static str; 3]| {
+        Ok(Intervals { start: column(start)?, end: column(end)?, source: Words::new(column(source)?, Reason::UnknownWord) })
+    };
     let mut downloads = intervals([names::LAYERS_DOWNLOAD_START, names::LAYERS_DOWNLOAD_END, names::LAYERS_DOWNLOAD_SOURCE])?;
     let mut unpacks = intervals([names::LAYERS_UNPACK_START, names::LAYERS_UNPACK_END, names::LAYERS_UNPACK_SOURCE])?;
     let mut layers: Vec<Layer> = Vec::with_capacity(count);
     for _ in 0..count {
-        let digest = digests.word(Reason::BadDigest)?;
-        let said = short(media_types.name, media_types.text()?, MAX_TEXT)?;
+        let digest = utf8(digests.name, digests.text()?)?.parse().map_err(|_| Refusal::new(Reason::BadDigest, digests.name))?;
+        let said = media_types.text()?;
         // The layers of an image nearly always have the same.
         let media_type = match layers.last() {
-            Some(last) if *last.media_type == *said => Arc::clone(&last.media_type),
-            Some(_) | None => Arc::from(said),
+            Some(last) if last.media_type.as_bytes() == said => Arc::clone(&last.media_type),
+            Some(_) | None => Arc::from(short(media_types.name, utf8(media_types.name, said)?, MAX_TEXT)?),
         };
         let size = plausible(names::LAYERS_SIZE, sizes.int()?)?;
         let fetched = offsets.int()?;
         if fetched > size {
             return Err(Refusal::new(Reason::OutOfRange, names::LAYERS_OFFSET));
         }
-        let state = states.word(Reason::UnknownWord)?;
+        let state = states.next()?;
         let was_cached = cached.boolean()?;
         let is_lazy = lazy.as_mut().map_or(Ok(false), Column::boolean)?;
-        let (download, unpack) = (interval(&mut downloads)?, interval(&mut unpacks)?);
+        let (download, unpack) = (downloads.next()?, unpacks.next()?);
         layers.push(Layer { digest, media_type, size, fetched, cached: was_cached, lazy: is_lazy, state, download, unpack });
     }
-    let mut rest = [media_types, sizes, offsets, states, cached].into_iter().chain(downloads).chain(unpacks).chain(lazy);
-    rest.try_for_each(Column::end)?;
+    [media_types, sizes, offsets, cached].into_iter().chain(lazy).try_for_each(Column::end)?;
+    states.end()?;
+    [downloads, unpacks].into_iter().try_for_each(Intervals::end)?;
     Ok(layers)
 }
 
-/// Start, end and source of what happened to a layer; a time of 0 is not known.
-fn interval([start, end, source]: &mut [Column<'_>; 3]) -> Result<Interval, Refusal> {
-    let known = |nanos: u64| (nanos != 0).then(|| Timestamp::from_nanos(nanos));
-    Ok(Interval { start: known(start.int()?), end: known(end.int()?), source: source.word(Reason::UnknownWord)? })
+/// Start, end and source of what happened to each layer.
+struct Intervals<'a> {
+    start: Column<'a>,
+    end: Column<'a>,
+    source: Words<'a, TimingSource>,
+}
+
+impl Intervals<'_> {
+    /// A time of 0 is not known.
+    #[inline]
+    fn next(&mut self) -> Result<Interval, Refusal> {
+        let known = |nanos: u64| (nanos != 0).then(|| Timestamp::from_nanos(nanos));
+        Ok(Interval { start: known(self.start.int()?), end: known(self.end.int()?), source: self.source.next()? })
+    }
+
+    /// There are no more.
+    fn end(self) -> Result<(), Refusal> {
+        self.start.end()?;
+        self.end.end()?;
+        self.source.end()
+    }
 }
 
 fn of_length<T>(count: usize, name: &'static str, list: Vec<T>) -> Result<Vec<T>, Refusal> {

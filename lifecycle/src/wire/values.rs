@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::{
     MAX_ATTRIBUTES, MAX_BYTES, MAX_LAYERS, MAX_TEXT, Reason,
     reject::Refusal,
-    view::{Fields, Value, fields, repeated},
+    view::{Fields, Value, delimited, fields, repeated, whole_varint},
 };
 use crate::{pull::Percent, time::Timestamp};
 
@@ -22,13 +22,16 @@ pub(super) enum Any<'a> {
 }
 
 impl<'a> Any<'a> {
-    /// What [`Self::read`] gives for one field whose length or number is below 128; `None` for everything else.
+    /// What [`Self::read`] gives for one field: a text or an array of fewer than 16 KiB, a flag, a number; `None` for everything else.
     #[inline]
     pub(super) fn short(value: &'a [u8]) -> Option<Self> {
-        match value {
-            [0x0a, length @ ..0x80, text @ ..] if text.len() == usize::from(*length) => Some(Self::Text(text)),
-            [0x10, flag @ ..0x80] => Some(Self::Bool(*flag != 0)),
-            [0x18, number @ ..0x80] => Some(Self::Int(i64::from(*number))),
+        let (key, value) = value.split_first()?;
+        let whole = || delimited(value).filter(|(_, rest)| rest.is_empty()).map(|(whole, _)| whole);
+        match key {
+            0x0a => whole().map(Self::Text),
+            0x10 | 0x18 => whole_varint(value)
+                .map(|number| if *key == 0x10 { Self::Bool(number != 0) } else { Self::Int(number.cast_signed()) }),
+            0x2a => whole().map(Self::Array),
             _ => None,
         }
     }
@@ -49,20 +52,28 @@ impl<'a> Any<'a> {
 
 /// The attributes of one record or resource, by name.
 #[derive(Default)]
-pub(super) struct Attributes<'a>(Vec<(&'a [u8], Any<'a>)>);
+pub(super) struct Attributes<'a> {
+    /// The look of each name.
+    looks: Vec<u8>,
+    all: Vec<(&'a [u8], Any<'a>)>,
+}
 
 impl<'a> Attributes<'a> {
     /// With room for as many as a record usually has.
     pub(super) fn usual() -> Self {
-        Self(Vec::with_capacity(48))
+        const USUAL: usize = 48;
+        Self { looks: Vec::with_capacity(USUAL), all: Vec::with_capacity(USUAL) }
     }
 
     /// `KeyValue`: key = 1, value = 2.
     pub(super) fn add(&mut self, attribute: &'a [u8]) -> Result<(), Refusal> {
-        if self.0.len() >= MAX_ATTRIBUTES {
+        if self.all.len() >= MAX_ATTRIBUTES {
             return Err(Refusal::new(Reason::TooMany, "the attributes of one record"));
         }
         let read = || {
+            if let Some((key, value)) = short_pair(attribute) {
+                return Some((key, Any::short(value).or_else(|| Any::read(value))?));
+            }
             let (mut key, mut value) = (&[][..], &[][..]);
             for field in fields(attribute) {
                 match field.ok()? {
@@ -74,12 +85,19 @@ impl<'a> Attributes<'a> {
             }
             Some((key, Any::read(value)?))
         };
-        self.0.push(read().ok_or(malformed("an attribute"))?);
+        let (key, value) = read().ok_or(malformed("an attribute"))?;
+        self.looks.push(look(key));
+        self.all.push((key, value));
         Ok(())
     }
 
+    /// The last that has this name.
     pub(super) fn get(&self, name: &str) -> Option<Any<'a>> {
-        self.0.iter().rev().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value)
+        let (found, value) = self.all.get(memchr::memrchr(look(name.as_bytes()), &self.looks)?)?;
+        if *found == name.as_bytes() {
+            return Some(*value);
+        }
+        self.all.iter().rev().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value)
     }
 
     /// A text whose bound its own type knows.
@@ -163,32 +181,47 @@ pub(super) struct Column<'a> {
 }
 
 impl<'a> Column<'a> {
+    /// A text, as the bytes it is.
     #[inline]
-    pub(super) fn next(&mut self) -> Result<Any<'a>, Refusal> {
-        if let Some(value) = self.values.short_first() {
-            return Any::short(value).or_else(|| Any::read(value)).ok_or(malformed(self.name));
+    pub(super) fn text(&mut self) -> Result<&'a [u8], Refusal> {
+        if let Some((text, rest)) = self.values.element(0x0a)
+            && let Some((text, [])) = delimited(text)
+        {
+            self.values = rest;
+            return Ok(text);
         }
+        let Any::Text(text) = self.next()? else { return Err(Refusal::new(Reason::WrongType, self.name)) };
+        Ok(text)
+    }
+
+    #[inline]
+    pub(super) fn int(&mut self) -> Result<u64, Refusal> {
+        if let Some((number, rest)) = self.values.element(0x18)
+            && let Some(number) = whole_varint(number)
+        {
+            self.values = rest;
+            return Ok(number);
+        }
+        int(self.name, self.next()?)
+    }
+
+    #[inline]
+    pub(super) fn boolean(&mut self) -> Result<bool, Refusal> {
+        if let Some(([flag @ ..0x80], rest)) = self.values.element(0x10) {
+            self.values = rest;
+            return Ok(*flag != 0);
+        }
+        boolean(self.name, self.next()?)
+    }
+
+    /// Whatever comes, written in whatever way.
+    #[cold]
+    fn next(&mut self) -> Result<Any<'a>, Refusal> {
         match self.values.next() {
             Some(Ok((1, Value::Bytes(value)))) => Any::read(value).ok_or(malformed(self.name)),
             Some(_) => Err(malformed(self.name)),
             None => Err(Refusal::new(Reason::UnequalLengths, self.name)),
         }
-    }
-
-    pub(super) fn text(&mut self) -> Result<&'a str, Refusal> {
-        text(self.name, self.next()?)
-    }
-
-    pub(super) fn word<T: FromStr>(&mut self, reason: Reason) -> Result<T, Refusal> {
-        self.text()?.parse().map_err(|_| Refusal::new(reason, self.name))
-    }
-
-    pub(super) fn int(&mut self) -> Result<u64, Refusal> {
-        int(self.name, self.next()?)
-    }
-
-    pub(super) fn boolean(&mut self) -> Result<bool, Refusal> {
-        boolean(self.name, self.next()?)
     }
 
     /// How many there are, within the bound for layers.
@@ -203,8 +236,47 @@ impl<'a> Column<'a> {
     }
 }
 
+/// A [`Column`] of words that nearly always are the same as the word before.
+pub(super) struct Words<'a, T> {
+    column: Column<'a>,
+    last: Option<(&'a [u8], T)>,
+    reason: Reason,
+}
+
+impl<'a, T: FromStr + Clone> Words<'a, T> {
+    /// Words of which one that is not known is refused for this reason.
+    pub(super) fn new(column: Column<'a>, reason: Reason) -> Self {
+        Self { column, last: None, reason }
+    }
+
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<T, Refusal> {
+        let said = self.column.text()?;
+        match &self.last {
+            Some((last, word)) if *last == said => Ok(word.clone()),
+            Some(_) | None => self.learn(said),
+        }
+    }
+
+    /// There are no more.
+    pub(super) fn end(self) -> Result<(), Refusal> {
+        self.column.end()
+    }
+
+    fn learn(&mut self, said: &'a [u8]) -> Result<T, Refusal> {
+        let name = self.column.name;
+        let word: T = utf8(name, said)?.parse().map_err(|_| Refusal::new(self.reason, name))?;
+        self.last = Some((said, word.clone()));
+        Ok(word)
+    }
+}
+
 pub(super) fn text<'a>(name: &'static str, value: Any<'a>) -> Result<&'a str, Refusal> {
     let Any::Text(text) = value else { return Err(Refusal::new(Reason::WrongType, name)) };
+    utf8(name, text)
+}
+
+pub(super) fn utf8<'a>(name: &'static str, text: &'a [u8]) -> Result<&'a str, Refusal> {
     std::str::from_utf8(text).map_err(|_| malformed(name))
 }
 
@@ -234,13 +306,79 @@ pub(super) const fn malformed(subject: &'static str) -> Refusal {
     Refusal::new(Reason::Malformed, subject)
 }
 
+/// Key and value of a `KeyValue` that holds just these, in this order, neither of 16 KiB or more; `None` for much else.
+#[inline]
+fn short_pair(attribute: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (key, rest) = delimited(attribute.strip_prefix(&[0x0a])?)?;
+    let (value, rest) = delimited(rest.strip_prefix(&[0x12])?)?;
+    rest.is_empty().then_some((key, value))
+}
+
+/// What is quick to compare of a name: names with different looks differ. Where to look and how to mix it is chosen such that hardly two names
+/// of ours look alike.
+#[inline]
+fn look(name: &[u8]) -> u8 {
+    let length = name.len();
+    let seen = [length / 2, length.wrapping_sub(2), length.wrapping_sub(4), length.wrapping_sub(12)];
+    let bytes = seen.into_iter().map(|place| name.get(place).copied().unwrap_or_default());
+    bytes.fold(length.to_le_bytes()[0], |look, byte| look.wrapping_mul(225).wrapping_add(byte))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::{any, prop, proptest};
+    use prost::encoding::encode_varint;
 
     use super::*;
+    use crate::names;
+
+    #[test]
+    fn hardly_two_names_of_ours_look_alike() {
+        let attributes = names::TABLE.iter().filter(|entry| entry.kind == names::Kind::Attribute);
+        let names: BTreeSet<_> = attributes.map(|entry| entry.name).collect();
+        let looks: BTreeSet<_> = names.iter().map(|name| look(name.as_bytes())).collect();
+        let alike = names.len() - looks.len();
+        assert!(alike <= 4, "{alike} of {}", names.len());
+    }
+
+    #[test]
+    fn of_many_attributes_every_one_is_found_and_of_equals_the_last() {
+        let mut attributes = Attributes::default();
+        let names: Vec<_> = (0..MAX_ATTRIBUTES - 1).map(|number| format!("{number:03}")).collect();
+        let pair = |name: &str, value| [&[0x0a, 3][..], name.as_bytes(), &[0x12, 2, 0x18, value]].concat();
+        let written: Vec<_> = (0..).zip(&names).map(|(value, name)| pair(name, value)).chain([pair("007", 99)]).collect();
+        written.iter().for_each(|attribute| attributes.add(attribute).unwrap());
+        assert!(attributes.add(&written[0]).is_err());
+        for (value, name) in (0..).zip(&names) {
+            assert_eq!(attributes.get(name), Some(Any::Int(if value == 7 { 99 } else { value })));
+        }
+        assert_eq!(attributes.get("1"), None);
+    }
 
     proptest! {
+        #[test]
+        fn a_pair_is_split_at_once_as_field_by_field(
+            key in prop::sample::select(vec![0_usize, 3, 127, 128]),
+            value in prop::sample::select(vec![0_usize, 3, 127, 128, 300, 20_000]),
+            order: bool,
+            rest in prop::collection::vec(any::<u8>(), 0..3),
+        ) {
+            let field = |number: u8, length: usize| {
+                let mut field = vec![number << 3 | 2];
+                encode_varint(length as u64, &mut field);
+                field.resize(field.len() + length, b'x');
+                field
+            };
+            let (key, value) = (field(1, key), field(2, value));
+            let pair = if order { [key, value, rest].concat() } else { [value, key, rest].concat() };
+            if let Some((key, value)) = short_pair(&pair) {
+                let read: Result<Vec<_>, _> = fields(&pair).collect();
+                assert_eq!(read, Ok(vec![(1, Value::Bytes(key)), (2, Value::Bytes(value))]));
+            }
+        }
+
         #[test]
         fn what_is_read_the_short_way_is_what_is_read_the_long_way(
             key in prop::sample::select(vec![0x0a, 0x10, 0x18, 0x22, 0x2a]),

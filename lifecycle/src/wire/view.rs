@@ -40,6 +40,41 @@ pub(super) fn repeated(message: &[u8], number: u32) -> impl Iterator<Item = Resu
     })
 }
 
+/// The number that these bytes are as a varint; `None` if they are not exactly one of at most 63 bits.
+#[inline]
+pub(super) fn whole_varint(bytes: &[u8]) -> Option<u64> {
+    const MORE: u8 = 0x80;
+    let (last, rest) = bytes.split_last().filter(|(last, rest)| **last < MORE && rest.len() < 9)?;
+    if let Ok(eight) = <[u8; 8]>::try_from(rest) {
+        // A time in nanoseconds is this long.
+        let eight = u64::from_le_bytes(eight);
+        return (eight & CONTINUED == CONTINUED).then(|| sevens(eight) | u64::from(*last) << 56);
+    }
+    let number = rest.iter().rev().fold(u64::from(*last), |number, byte| number << 7 | u64::from(byte & !MORE));
+    rest.iter().all(|byte| *byte >= MORE).then_some(number)
+}
+
+/// What stands behind a length of one or two bytes, and what is left behind that; `None` for longer ones, and where too little is left.
+#[inline]
+pub(super) fn delimited(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    match bytes {
+        [length @ ..0x80, rest @ ..] => rest.split_at_checked(usize::from(*length)),
+        [low, high @ ..0x80, rest @ ..] => rest.split_at_checked(usize::from(low & 0x7f) | usize::from(*high) << 7),
+        _ => None,
+    }
+}
+
+/// The bit of every byte that says that a varint goes on.
+const CONTINUED: u64 = 0x8080_8080_8080_8080;
+
+/// The lower seven bits of eight bytes, side by side.
+#[inline]
+const fn sevens(bytes: u64) -> u64 {
+    let pairs = bytes & 0x007f_007f_007f_007f | (bytes & 0x7f00_7f00_7f00_7f00) >> 1;
+    let fours = pairs & 0x0000_3fff_0000_3fff | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+    fours & 0x0fff_ffff | (fours & 0x0fff_ffff_0000_0000) >> 4
+}
+
 /// The value of a message, string or bytes field that may be there; the last one counts.
 pub(super) fn optional(message: &[u8], number: u32) -> Result<Option<&[u8]>, Malformed> {
     repeated(message, number).try_fold(None, |_, found| found.map(Some))
@@ -97,13 +132,16 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Takes the next field if it is of field 1 and holds fewer than 128 bytes, as nearly all elements of arrays do. `None` leaves it.
+    /// The next element of an array if it holds fewer than 128 bytes, as nearly all do, and begins with this key: what is behind the key. And the
+    /// elements after it.
     #[inline]
-    pub(super) fn short_first(&mut self) -> Option<&'a [u8]> {
-        let [0x0a, length @ ..0x80, rest @ ..] = self.rest else { return None };
-        let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
-        self.rest = rest;
-        Some(bytes)
+    pub(super) fn element(&self, key: u8) -> Option<(&'a [u8], Self)> {
+        let [0x0a, length @ 1..0x80, found, rest @ ..] = self.rest else { return None };
+        if *found != key {
+            return None;
+        }
+        let (element, rest) = rest.split_at_checked(usize::from(*length) - 1)?;
+        Some((element, Self { rest }))
     }
 
     /// Whether no field is left.
@@ -113,16 +151,18 @@ impl<'a> Fields<'a> {
 
     #[inline]
     fn field(&mut self) -> Result<(u32, Value<'a>), Malformed> {
-        let key = self.varint()?;
-        let number =
-            u32::try_from(key >> 3).ok().filter(|n| (1..1 << 29).contains(n)).ok_or(Malformed("a field has no number"))?;
-        let value = match key & 7 {
+        // Nearly all field numbers are below 16, and take one byte with their wire type.
+        let (number, wire_type) = match self.rest {
+            [key @ 0x08..0x80, rest @ ..] => {
+                self.rest = rest;
+                (u32::from(key >> 3), key & 7)
+            }
+            _ => self.long_key()?,
+        };
+        let value = match wire_type {
             0 => Value::Varint(self.varint()?),
             1 => Value::Fixed64(self.fixed64()?),
-            2 => {
-                let length = self.varint()?;
-                Value::Bytes(self.take(usize::try_from(length).map_err(|_| Malformed("a field is longer than memory"))?)?)
-            }
+            2 => Value::Bytes(self.bytes()?),
             5 => {
                 self.take(4)?;
                 Value::Fixed32
@@ -132,9 +172,27 @@ impl<'a> Fields<'a> {
         Ok((number, value))
     }
 
+    #[cold]
+    fn long_key(&mut self) -> Result<(u32, u8), Malformed> {
+        let key = self.varint()?;
+        let number =
+            u32::try_from(key >> 3).ok().filter(|n| (1..1 << 29).contains(n)).ok_or(Malformed("a field has no number"))?;
+        Ok((number, (key & 7) as u8))
+    }
+
+    #[inline]
+    fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        if let Some((bytes, rest)) = delimited(self.rest) {
+            self.rest = rest;
+            return Ok(bytes);
+        }
+        let length = self.varint()?;
+        self.take(usize::try_from(length).map_err(|_| Malformed("a field is longer than memory"))?)
+    }
+
     #[inline]
     fn varint(&mut self) -> Result<u64, Malformed> {
-        // Most numbers are lengths and field numbers of one byte.
+        // Most numbers are lengths of one byte.
         if let [byte @ ..0x80, rest @ ..] = self.rest {
             self.rest = rest;
             return Ok(u64::from(*byte));
@@ -162,6 +220,8 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{any, prop, proptest};
+
     use super::*;
 
     #[test]
@@ -185,6 +245,19 @@ mod tests {
         for case in cases {
             let read: Vec<_> = fields(case).collect();
             assert!(matches!(read.as_slice(), [Err(_)]), "{case:?}: {read:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_is_read_at_once_as_it_is_byte_by_byte(number: u64, more in 0_usize..2, wrong in prop::option::of(any::<u8>())) {
+            let mut bytes = Vec::new();
+            encode_varint(number, &mut bytes);
+            bytes.extend(std::iter::repeat_n(0x01, more));
+            bytes.extend(wrong);
+            let mut rest = &*bytes;
+            let slow = prost::encoding::decode_varint(&mut rest).ok().filter(|number| rest.is_empty() && *number < 1 << 63);
+            assert_eq!(whole_varint(&bytes), slow);
         }
     }
 

@@ -150,8 +150,8 @@ impl<'a> House<'a> {
         }
         for said in decoded.reports {
             let input = match said {
-                wire::Said::Pull(report) => Input::Pull(Box::new(report)),
-                wire::Said::Node(report) => Input::Node(Box::new(report)),
+                wire::Said::Pull(report) => Input::Pull(report),
+                wire::Said::Node(report) => Input::Node(report),
             };
             self.board.observe(input, self.collector_time(self.world.now));
             self.look()?;

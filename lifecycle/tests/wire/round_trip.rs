@@ -40,7 +40,7 @@ fn with_attributes(bytes: &[u8], change: &mut dyn FnMut(&mut Vec<Value>)) -> Vec
 fn several_pulls_of_a_node_travel_in_one_request() {
     let pulls = [started(), downloading(), waiting(), ready(), failed()];
     let bytes = encode::pulls(&node(), VERSION, pulls.iter().map(|pull| (Event::Progress, pull)));
-    let expected: Vec<_> = pulls.into_iter().map(|pull| Said::Pull(Report { node: node().into(), pull })).collect();
+    let expected: Vec<_> = pulls.into_iter().map(|pull| Said::Pull(Report { node: node().into(), pull }.into())).collect();
     let heard = heard(&bytes);
     assert_eq!((heard.reports, heard.accepted, heard.rejected.total()), (expected, 5, 0));
     let json = wire::to_json(Signal::Logs, &bytes).unwrap();
@@ -51,7 +51,7 @@ fn several_pulls_of_a_node_travel_in_one_request() {
 fn requests_written_one_after_the_other_are_one_request() {
     let mut bytes = encode::pulls(&node(), VERSION, [(Event::Started, &started())]);
     bytes.extend(encode::node(&heartbeat()));
-    let expected = vec![Said::Pull(Report { node: node().into(), pull: started() }), Said::Node(heartbeat())];
+    let expected = vec![Said::Pull(Report { node: node().into(), pull: started() }.into()), Said::Node(heartbeat().into())];
     assert_eq!(heard(&bytes).reports, expected);
 }
 
@@ -67,7 +67,8 @@ fn what_exceeds_the_bounds_is_cut_before_it_is_sent_so_that_no_outcome_is_refuse
         ..ready()
     };
     let decoded = heard(&encode::pulls(&node(), VERSION, [(Event::Finished, &pull)]));
-    let [Said::Pull(Report { pull: heard, .. })] = decoded.reports.as_slice() else { panic!("{:?}", decoded.rejected) };
+    let [Said::Pull(heard)] = decoded.reports.as_slice() else { panic!("{:?}", decoded.rejected) };
+    let heard = &heard.pull;
     assert_eq!(heard.namespace.len(), MAX_TEXT);
     assert_eq!((heard.layers.len(), heard.total_known), (MAX_LAYERS, false), "a list that was cut is no longer the whole");
     assert!(heard.layers.iter().all(|layer| layer.size == MAX_BYTES && layer.fetched == MAX_BYTES));
@@ -124,13 +125,13 @@ proptest! {
         let bytes = encode::pulls(&node, VERSION, [(Event::Progress, &pull)]);
         let decoded = heard(&bytes);
         prop_assert_eq!(decoded.rejected.message(), "");
-        prop_assert_eq!(decoded.reports, vec![Said::Pull(Report { node: node.into(), pull })]);
+        prop_assert_eq!(decoded.reports, vec![Said::Pull(Report { node: node.into(), pull }.into())]);
     }
 
     #[test]
     fn every_heartbeat_comes_out_as_it_went_in(report in any_heartbeat()) {
         let decoded = heard(&encode::node(&report));
-        prop_assert_eq!(decoded.reports, vec![Said::Node(report)]);
+        prop_assert_eq!(decoded.reports, vec![Said::Node(report.into())]);
     }
 
     #[test]
