@@ -27,6 +27,8 @@ MISSING=()
 ACTIONLINT=1.7.12 MDBOOK=0.5.4
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
+# What Go downloads and compiles goes with the rest: some ten gigabytes, of which less than two become programs.
+export GOMODCACHE=$WORK/go/mod GOCACHE=$WORK/go/build GOTMPDIR=$WORK GOFLAGS=-modcacherw
 
 say() { printf 'tools: %s\n' "$*" >&2; }
 missing() { MISSING+=("$1"); }
