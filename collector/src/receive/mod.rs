@@ -175,7 +175,7 @@ impl Intake {
         }
         let (mut taken, reports) = self.within_room(decoded.reports);
         self.metrics.received(decoded.accepted.saturating_sub(taken.rejected), reports.len(), &decoded.rejected);
-        let inputs: Vec<_> = reports.into_iter().map(|said| self.input(said)).collect();
+        let inputs = self.placed(reports);
         if !inputs.is_empty() {
             room.send(inputs);
         }
@@ -209,22 +209,30 @@ impl Intake {
         (taken, reports)
     }
 
-    fn input(&self, said: Said) -> Input {
-        let in_cluster = |node: &mut Node| {
-            if node.cluster.is_empty() {
-                self.cluster.as_ref().clone_into(&mut node.cluster);
-            }
-        };
-        match said {
+    /// Reports as the keeper is told of them: of a cluster, if there is a name for it. Those that share their node still do.
+    fn placed(&self, reports: Vec<Said>) -> Vec<Input> {
+        let is_placed = |node: &Node| !node.cluster.is_empty() || self.cluster.is_empty();
+        let mut last: Option<(Arc<Node>, Arc<Node>)> = None;
+        let place = |said| match said {
             Said::Pull(mut report) => {
-                in_cluster(Arc::make_mut(&mut report.node));
+                if !is_placed(&report.node) {
+                    let same = last.take().filter(|(before, _)| Arc::ptr_eq(before, &report.node));
+                    let (_, placed) = last.insert(same.unwrap_or_else(|| {
+                        let placed = Node { cluster: self.cluster.to_string(), ..Node::clone(&report.node) };
+                        (report.node.clone(), placed.into())
+                    }));
+                    report.node = placed.clone();
+                }
                 Input::Pull(report)
             }
             Said::Node(mut report) => {
-                in_cluster(&mut report.node);
+                if !is_placed(&report.node) {
+                    self.cluster.as_ref().clone_into(&mut report.node.cluster);
+                }
                 Input::Node(report)
             }
-        }
+        };
+        reports.into_iter().map(place).collect()
     }
 
     /// Log records go without the progress of pulls. A request that cannot be looked into goes as it is: the sink shall judge it.

@@ -83,7 +83,7 @@ struct Agent {
     /// What the node did as the last report of a pull says.
     host: Host,
     heard: Timestamp,
-    /// How long its last report was on the way, by the clocks of both.
+    /// How long its last report was on the way.
     delay: Duration,
     presence: Presence,
     /// When to look next whether silence has come to something; stands in [`Agents::deadlines`] too.
@@ -107,12 +107,29 @@ enum Presence {
 }
 
 impl Agents {
-    /// Notes that an agent spoke; `false` if it is a new one and `max` are known already.
-    pub(super) fn hear(&mut self, key: &AgentKey, node: &Node, max: usize, now: Timestamp) -> bool {
+    /// Notes that an agent spoke, and how long its report was on the way, by the clocks of both. Says whether pulls of it are stale; `None`
+    /// if it is a new one and `max` are known already.
+    pub(super) fn hear(&mut self, key: &AgentKey, node: &Node, delay: Duration, max: usize, now: Timestamp) -> Option<bool> {
+        let heard = |agent: &mut Agent| {
+            (agent.heard, agent.delay) = (now, delay);
+            if agent.node != *node {
+                agent.node = node.clone();
+            }
+            agent.stale > 0
+        };
+        match self.known.get_mut(key).filter(|agent| agent.presence == Presence::Connected) {
+            // Its deadline stays: when it comes, it is seen that the agent spoke meanwhile.
+            Some(agent) => Some(heard(agent)),
+            None => self.welcome(key, node, max, now).map(heard),
+        }
+    }
+
+    /// One that was not connected is; `None` if there is no room for it.
+    fn welcome(&mut self, key: &AgentKey, node: &Node, max: usize, now: Timestamp) -> Option<&mut Agent> {
         if !self.known.contains_key(key) {
             self.forget_provisional(&key.provisional());
             if self.known.len() >= max {
-                return false;
+                return None;
             }
         }
         let agent = self.known.entry(key.clone()).or_insert_with(|| Agent {
@@ -130,19 +147,12 @@ impl Agents {
             layers: 0,
             stale: 0,
         });
-        agent.heard = now;
-        if agent.node != *node {
-            agent.node = node.clone();
-        }
-        // The deadline of one that is connected stays: when it comes, it is seen that the agent spoke meanwhile.
-        if agent.presence != Presence::Connected {
-            self.deadlines.remove(&(agent.deadline, key.clone()));
-            self.connected += 1;
-            agent.presence = Presence::Connected;
-            agent.deadline = now + SILENT_AFTER;
-            self.deadlines.insert((agent.deadline, key.clone()));
-        }
-        true
+        self.deadlines.remove(&(agent.deadline, key.clone()));
+        self.connected += 1;
+        agent.presence = Presence::Connected;
+        agent.deadline = now + SILENT_AFTER;
+        self.deadlines.insert((agent.deadline, key.clone()));
+        Some(agent)
     }
 
     /// An agent that has met no runtime goes by its node's name; once it has, it is not another one. Without a runtime there are no pulls.
@@ -164,13 +174,6 @@ impl Agents {
         };
         if agent.report.as_ref().is_none_or(is_news) {
             agent.report = Some((report, now));
-        }
-    }
-
-    /// Keeps how old a report was when it was here.
-    pub(super) fn take_delay(&mut self, key: &AgentKey, delay: Duration) {
-        if let Some(agent) = self.known.get_mut(key) {
-            agent.delay = delay;
         }
     }
 
@@ -227,10 +230,6 @@ impl Agents {
 
     pub(super) const fn connected(&self) -> usize {
         self.connected
-    }
-
-    pub(super) fn has_stale(&self, key: &AgentKey) -> bool {
-        self.known.get(key).is_some_and(|agent| agent.stale > 0)
     }
 
     /// Pulls of an agent whose last report has no ending.

@@ -105,7 +105,7 @@ impl Board {
             self.counts.refused_stale += 1;
             return;
         }
-        if !self.agents.hear(&key, &node, self.limits.nodes, now) {
+        if self.agents.hear(&key, &node, Duration::ZERO, self.limits.nodes, now).is_none() {
             self.counts.refused_capacity += 1;
             return;
         }

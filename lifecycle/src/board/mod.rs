@@ -288,7 +288,6 @@ impl Board {
             self.counts.refused_capacity += 1;
             return;
         }
-        self.agents.take_delay(&key, now.since(report.pull.observed_at));
         let known = self.pulls.get(&id);
         if known.is_some_and(|entry| entry.node.name != report.node.name) {
             self.counts.refused_foreign += 1;
@@ -318,13 +317,13 @@ impl Board {
         let after_outage = self.agents.silence(&key, now) > HEARTBEAT + UNTOLD_AFTER;
         let active = usize::try_from(report.active_pulls).ok().filter(|_| !after_outage).unwrap_or(usize::MAX);
         let knows_its_pulls = report.runtime_reachable;
-        if !self.agents.hear(&key, &report.node, self.limits.nodes, now) {
+        let delay = now.since(report.observed_at);
+        if self.agents.hear(&key, &report.node, delay, self.limits.nodes, now).is_none() {
             self.counts.refused_capacity += 1;
             return;
         }
         self.counts.accepted += 1;
         self.withdraw_lists(&report.node.name);
-        self.agents.take_delay(&key, now.since(report.observed_at));
         self.agents.take_report(&key, report, now);
         if knows_its_pulls {
             self.reconcile(&key, active, now);
@@ -333,14 +332,13 @@ impl Board {
 
     /// Notes that an agent spoke, which makes its stale pulls current; `false` if there is no room for one more agent.
     fn hear(&mut self, key: &AgentKey, report: &Report, now: Timestamp) -> bool {
-        let heard = self.agents.hear(key, &report.node, self.limits.nodes, now);
-        if heard && self.agents.has_stale(key) {
+        let delay = now.since(report.pull.observed_at);
+        let Some(has_stale) = self.agents.hear(key, &report.node, delay, self.limits.nodes, now) else { return false };
+        if has_stale {
             self.each_open(key, now, |entry| matches!(entry.standing, Standing::Stale).then_some(Standing::Current));
         }
-        if heard {
-            self.withdraw_lists(&report.node.name);
-        }
-        heard
+        self.withdraw_lists(&report.node.name);
+        true
     }
 
     /// Compares how many pulls an agent says to watch with those that are open here. Where it knows of fewer, those that were not

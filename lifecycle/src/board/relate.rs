@@ -4,7 +4,11 @@
 //! A pull that only the kubelet tells of is coarse: in the phase `queued`, without bytes, until an outcome. It goes when an agent tells of the
 //! same one. The agent's word counts, except where it cannot know: why a pull failed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use super::{
     Board, Change, ChangeKind,
@@ -28,12 +32,19 @@ const RECENT: Duration = Duration::from_secs(60);
 const KUBELET_NAMESPACE: &str = "k8s.io";
 
 /// What the Kubernetes API adds to one pull.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Known {
-    /// Shared with the entries before and after.
+    /// Shared with the entries before and after, and by all that no pod waits for.
     pub(super) relation: Arc<Relation>,
     /// Whether only the kubelet tells of this pull.
     pub(super) coarse: bool,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        static NOBODY: LazyLock<Arc<Relation>> = LazyLock::new(Arc::default);
+        Self { relation: NOBODY.clone(), coarse: false }
+    }
 }
 
 impl Board {

@@ -90,6 +90,18 @@ impl ImageRef {
         self.tag.is_some() || self.digest.is_some()
     }
 
+    /// Whether this text is how it is written.
+    pub fn is_written(&self, text: &str) -> bool {
+        let parts = [
+            ("", Some(self.registry.as_str())),
+            ("/", Some(&self.repository)),
+            (":", self.tag.as_deref()),
+            ("@", self.digest.as_ref().map(Digest::as_str)),
+        ];
+        let mut said = parts.into_iter().filter_map(|(mark, part)| Some((mark, part?)));
+        said.try_fold(text, |rest, (mark, part)| rest.strip_prefix(mark)?.strip_prefix(part)) == Some("")
+    }
+
     /// The shortest form that people write: without `docker.io/library/`.
     pub fn familiar(&self) -> String {
         let full = self.to_string();
@@ -335,6 +347,25 @@ mod tests {
             prop_assert_eq!(parsed.registry(), registry.as_str());
             prop_assert_eq!(parsed.repository(), path.as_str());
             prop_assert_eq!(parsed.to_string().parse::<ImageRef>(), Ok(parsed));
+        }
+
+        #[test]
+        fn it_is_known_how_a_name_is_written(
+            tag in proptest::option::of("[a-z]{1,3}"),
+            hash in proptest::option::of("[0-9a-f]{64}"),
+            other in "(:[a-z]{1,3}|/|@|x)?",
+        ) {
+            let tag = tag.map_or_else(String::new, |tag| format!(":{tag}"));
+            let digest = hash.map_or_else(String::new, |hash| format!("@sha256:{hash}"));
+            for name in ["nginx", "docker.io/library/nginx", "r.io:5000/a/b"] {
+                let text = format!("{name}{tag}{digest}");
+                let parsed: ImageRef = text.parse().expect("of the grammar");
+                let written = parsed.to_string();
+                prop_assert!(parsed.is_written(&written));
+                for said in [text, format!("{written}{other}"), written[..written.len() - 1].to_owned()] {
+                    prop_assert_eq!(parsed.is_written(&said), said == written, "{}", said);
+                }
+            }
         }
 
         #[test]

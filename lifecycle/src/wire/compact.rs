@@ -14,6 +14,7 @@ use super::{
     Event,
     encode::pull_record,
     report::{Record, pull},
+    values::Attributes,
 };
 use crate::{image::hex, names, pull::Pull};
 
@@ -63,7 +64,7 @@ pub fn restore(bytes: &[u8]) -> Option<Pull> {
     while !reader.rest.is_empty() {
         record.attributes.push(KeyValue { key: reader.text()?, value: Some(reader.value()?), key_strindex: 0 });
     }
-    pull(&Record::read(&record.encode_to_vec()).ok()?).ok()
+    pull(&Record::read(&record.encode_to_vec(), &mut Attributes::usual()).ok()?).ok()
 }
 
 /// How a value is written, or each of a list.

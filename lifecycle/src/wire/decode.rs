@@ -12,6 +12,7 @@ use super::{
     reject::Refusal,
     report::{Record, node_of, said},
     trim::is_ours,
+    values::Attributes,
     view::{Malformed, Value, fields, optional, repeated},
 };
 use crate::pull::{Node, NodeReport, Report};
@@ -71,13 +72,13 @@ impl Decoded {
 fn logs(request: &[u8], decoded: &mut Decoded) -> Result<(), Malformed> {
     for resource_logs in repeated(request, 1) {
         let resource_logs = resource_logs?;
-        let mut node = None;
+        let mut resource = Resource { logs: resource_logs, node: None, attributes: Attributes::usual() };
         for scope_logs in repeated(resource_logs, 2) {
             let scope_logs = scope_logs?;
             let ours = is_ours(scope_logs)?;
             for record in repeated(scope_logs, 2) {
                 let record = record?;
-                let outcome = if ours { own_record(record, resource_logs, &mut node, decoded) } else { check_record(record) };
+                let outcome = if ours { resource.take(record, decoded) } else { check_record(record) };
                 decoded.count(outcome);
             }
         }
@@ -85,27 +86,33 @@ fn logs(request: &[u8], decoded: &mut Decoded) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Takes a record of our scope. An event of a name that is not known yet is left alone: it is from a newer agent.
-fn own_record(
-    record: &[u8],
-    resource_logs: &[u8],
-    node: &mut Option<Result<Arc<Node>, Refusal>>,
-    decoded: &mut Decoded,
-) -> Result<(), Refusal> {
-    let record = Record::read(record)?;
-    if !record.is_report() {
-        return Ok(());
+/// What our records of one `ResourceLogs` have in common.
+struct Resource<'a> {
+    logs: &'a [u8],
+    /// Who speaks, once that was asked.
+    node: Option<Result<Arc<Node>, Refusal>>,
+    /// Room for the attributes of a record.
+    attributes: Attributes<'a>,
+}
+
+impl<'a> Resource<'a> {
+    /// Takes a record of our scope. An event of a name that is not known yet is left alone: it is from a newer agent.
+    fn take(&mut self, record: &'a [u8], decoded: &mut Decoded) -> Result<(), Refusal> {
+        let record = Record::read(record, &mut self.attributes)?;
+        if !record.is_report() {
+            return Ok(());
+        }
+        if decoded.reports.len() >= MAX_REPORTS {
+            return Err(Refusal::new(Reason::TooMany, "the reports of one request"));
+        }
+        let node = self.node.get_or_insert_with(|| {
+            let resource = optional(self.logs, 1).map_err(|_| Refusal::new(Reason::Malformed, "the resource"))?;
+            node_of(resource.unwrap_or_default()).map(Arc::new)
+        });
+        let node = node.as_ref().map_err(|refusal| *refusal)?;
+        decoded.reports.push(said(&record, node)?);
+        Ok(())
     }
-    if decoded.reports.len() >= MAX_REPORTS {
-        return Err(Refusal::new(Reason::TooMany, "the reports of one request"));
-    }
-    let node = node.get_or_insert_with(|| {
-        let resource = optional(resource_logs, 1).map_err(|_| Refusal::new(Reason::Malformed, "the resource"))?;
-        node_of(resource.unwrap_or_default()).map(Arc::new)
-    });
-    let node = node.as_ref().map_err(|refusal| *refusal)?;
-    decoded.reports.push(said(&record, node)?);
-    Ok(())
 }
 
 /// `LogRecord`: trace_id = 9, span_id = 10; both may be absent.

@@ -22,17 +22,18 @@ use crate::{
 };
 
 /// The fields of a `LogRecord` that carry something of ours.
-pub(super) struct Record<'a> {
+pub(super) struct Record<'a, 'r> {
     event: &'a [u8],
     trace_id: &'a [u8],
     nanos: u64,
-    attributes: Attributes<'a>,
+    attributes: &'r mut Attributes<'a>,
 }
 
-impl<'a> Record<'a> {
-    /// `LogRecord`: time_unix_nano = 1, attributes = 6, trace_id = 9, event_name = 12.
-    pub(super) fn read(record: &'a [u8]) -> Result<Self, Refusal> {
-        let mut read = Self { event: &[], trace_id: &[], nanos: 0, attributes: Attributes::usual() };
+impl<'a, 'r> Record<'a, 'r> {
+    /// `LogRecord`: time_unix_nano = 1, attributes = 6, trace_id = 9, event_name = 12. `attributes` is room that may have been used before.
+    pub(super) fn read(record: &'a [u8], attributes: &'r mut Attributes<'a>) -> Result<Self, Refusal> {
+        attributes.clear();
+        let mut read = Self { event: &[], trace_id: &[], nanos: 0, attributes };
         for field in fields(record) {
             match field.map_err(|_| malformed("a log record"))? {
                 (1, Value::Fixed64(nanos)) => read.nanos = nanos,
@@ -61,8 +62,8 @@ impl<'a> Record<'a> {
 }
 
 /// Reads a record that [is a report](Record::is_report).
-pub(super) fn said(record: &Record<'_>, node: &Arc<Node>) -> Result<Said, Refusal> {
-    let attributes = &record.attributes;
+pub(super) fn said(record: &Record<'_, '_>, node: &Arc<Node>) -> Result<Said, Refusal> {
+    let attributes = &*record.attributes;
     if record.is_node() {
         return Ok(Said::Node(Box::new(NodeReport {
             node: Node::clone(node),
@@ -79,15 +80,15 @@ pub(super) fn said(record: &Record<'_>, node: &Arc<Node>) -> Result<Said, Refusa
 }
 
 /// Reads the pull of a record that tells of one.
-pub(super) fn pull(record: &Record<'_>) -> Result<Pull, Refusal> {
+pub(super) fn pull(record: &Record<'_, '_>) -> Result<Pull, Refusal> {
     let observed_at = time("the time of a log record", record.nanos)?;
     let id = PullId::from_bytes(record.trace_id).ok_or(Refusal::new(Reason::BadId, "the trace id of a log record"))?;
-    state(id, observed_at, &record.attributes)
+    state(id, observed_at, record.attributes)
 }
 
 /// The node that a `Resource` (attributes = 1) speaks for.
 pub(super) fn node_of(resource: &[u8]) -> Result<Node, Refusal> {
-    let mut attributes = Attributes::default();
+    let mut attributes = Attributes::with_room(16);
     for attribute in repeated(resource, 1) {
         attributes.add(attribute.map_err(|_| malformed("the resource"))?)?;
     }
@@ -160,7 +161,7 @@ fn image(attributes: &Attributes<'_>) -> Result<Option<ImageRef>, Refusal> {
     let Some(text) = attributes.any_text(names::IMAGE_NAME)? else { return Ok(None) };
     let bad = |_| Refusal::new(Reason::BadName, names::IMAGE_NAME);
     let image: ImageRef = text.parse().map_err(bad)?;
-    if image.to_string() == text {
+    if image.is_written(text) {
         return Ok(Some(image));
     }
     ImageRef::repository_only(image.registry(), image.repository()).map(Some).map_err(bad)

@@ -59,10 +59,20 @@ pub(super) struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
+    /// With room for so many, before it must grow.
+    pub(super) fn with_room(room: usize) -> Self {
+        Self { looks: Vec::with_capacity(room), all: Vec::with_capacity(room) }
+    }
+
     /// With room for as many as a record usually has.
     pub(super) fn usual() -> Self {
-        const USUAL: usize = 48;
-        Self { looks: Vec::with_capacity(USUAL), all: Vec::with_capacity(USUAL) }
+        Self::with_room(48)
+    }
+
+    /// Leaves none, and the room for as many as there ever were.
+    pub(super) fn clear(&mut self) {
+        self.looks.clear();
+        self.all.clear();
     }
 
     /// `KeyValue`: key = 1, value = 2.
