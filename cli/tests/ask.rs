@@ -145,6 +145,27 @@ fn why_gives_verdict_evidence_and_what_helps() {
 }
 
 #[test]
+fn why_says_what_helps_against_every_wait() {
+    let why = |wait: Value| {
+        let mut pull = pull();
+        pull["wait"] = wait;
+        let fake = Fake::start(&[(&format!("/api/v1/pulls/{ID}"), pull), ("/api/v1/images", json!({ "images": [] }))]);
+        let (_, out, _) = fake.run(&["why", ID]);
+        out.lines().find_map(|line| line.strip_prefix("  hint       ").map(str::to_owned))
+    };
+    let since = "2025-01-15T10:30:01Z";
+    assert!(why(json!({ "kind": "stalled", "since": since })).is_some_and(|hint| hint.contains("by hand on the node")));
+    assert!(
+        why(json!({ "kind": "download_slot", "since": since })).is_some_and(|hint| hint.contains("max_concurrent_downloads"))
+    );
+    assert!(why(json!({ "kind": "retrying", "since": since })).is_some());
+    let lock = json!({ "kind": "layer_lock", "since": since, "pullId": "0123" });
+    assert!(why(lock).is_some_and(|hint| hint.ends_with("pulltrace why 0123")));
+    assert_eq!(why(json!({ "kind": "of another time", "since": since })), None);
+    assert_eq!(why(Value::Null), None);
+}
+
+#[test]
 fn lists_are_read_to_their_end_and_names_are_encoded() {
     let fake = Fake::start(&[("/api/v1/images", json!({ "images": [] })), ("/api/v1/pods", json!({ "pods": [] }))]);
     let (code, _, err) = fake.run(&["image", "a b&c=d"]);

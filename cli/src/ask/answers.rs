@@ -72,10 +72,13 @@ pub(crate) struct Attempt {
 
 /// Why no byte moves.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Wait {
     pub(crate) kind: String,
     pub(crate) since: At,
     pub(crate) image: Option<String>,
+    /// The pull that has what is waited for.
+    pub(crate) pull_id: Option<String>,
 }
 
 /// What else the node does.

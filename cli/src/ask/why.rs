@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     AskError,
-    answers::{At, Container, Image, Pod, PodItem, Pull},
+    answers::{At, Container, Image, Pod, PodItem, Pull, Wait},
     checked, look, namespace, rows,
     say::{Format, line, yaml},
     wait::Target,
@@ -23,6 +23,8 @@ use crate::{
 
 /// Length of a pull's id, in hex digits.
 const ID: usize = 32;
+/// What helps an image that waits for its turn in the kubelet.
+const TURN: &str = "The kubelet pulls more at a time with serializeImagePulls: false and maxParallelImagePulls.";
 
 /// Whose wait is explained.
 #[derive(Debug, Args)]
@@ -171,6 +173,7 @@ impl Reason {
         if let Some(queue) = &container.queue {
             reason.waits_for =
                 Some(format!("its turn: {} of {} on this node, behind {}", queue.position, queue.of, rows::short(&queue.behind)));
+            reason.hint = Some(TURN.to_owned());
         }
         reason.error = container.error.clone().or(reason.error);
         reason.error_class = container.error_class.clone().or(reason.error_class);
@@ -218,7 +221,7 @@ impl Reason {
         });
         self.error = pull.error.clone();
         self.error_class = pull.error_class.clone();
-        self.hint = pull.error_hint.clone();
+        self.hint = pull.error_hint.clone().or_else(|| pull.wait.as_ref().and_then(wait_hint));
         self.next_try_in_seconds = until(pull.next_retry_at, now);
     }
 
@@ -264,6 +267,21 @@ fn wait_words(kind: &str, image: Option<&str>) -> String {
         ("retrying", _) => "the registry, which is asked again,".to_owned(),
         (other, _) => other.to_owned(),
     }
+}
+
+/// What helps whoever waits.
+fn wait_hint(wait: &Wait) -> Option<String> {
+    Some(match (wait.kind.as_str(), &wait.pull_id) {
+        ("download_slot", _) => "The runtime fetches as many layers at a time as its max_concurrent_downloads says.".to_owned(),
+        ("layer_lock", Some(holder)) => format!("What that pull waits for: pulltrace why {holder}"),
+        ("stalled", _) => {
+            "Fetch it by hand on the node: if that stands still too, look at network, proxy and registry; if not, delete \
+                           the pod and it begins anew."
+                .to_owned()
+        }
+        ("retrying", _) => "Nothing is needed: what was fetched is kept.".to_owned(),
+        _ => return None,
+    })
 }
 
 /// Seconds until a time that is to come.

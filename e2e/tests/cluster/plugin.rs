@@ -150,6 +150,7 @@ fn one_that_waits_for_its_turn(cluster: &Cluster) {
         || Some(run(cluster, "kubectl pulltrace why later")).filter(|said| said.code == 0 && said.out.contains("its turn"));
     let said = clock::until("the place in the queue", LONG, queued);
     assert!(said.out.contains("  waits for  its turn: 2 of 2 on this node, behind slow.test/plugin/shop:v1"), "{said:?}");
+    assert!(said.out.contains("  hint       The kubelet pulls more at a time"), "{said:?}");
     cluster.kubectl.run(&["delete", "pod", "later", "--now", "--wait=false"], "");
 }
 
