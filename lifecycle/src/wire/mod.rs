@@ -9,6 +9,7 @@
 
 mod answer;
 mod attribute;
+mod column;
 mod compact;
 mod decode;
 pub mod encode;

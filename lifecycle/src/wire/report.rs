@@ -7,16 +7,17 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     MAX_MESSAGE, MAX_TEXT, Reason, Said,
+    column::{Column, Intervals, Words},
     reject::Refusal,
-    values::{Attributes, Column, Words, malformed, plausible, short, time, utf8},
+    values::{Attributes, malformed, plausible, short, time, utf8},
     view::{Value, fields, repeated},
 };
 use crate::{
     image::{Digest, ImageRef},
     names,
     pull::{
-        Ending, Eta, Failure, Host, Interval, Layer, MAX_QUEUED_IMAGES, MAX_WAITS, Node, NodeReport, Outcome, Pressure, Pull,
-        PullId, Report, TimingSource, Wait, Waited,
+        Ending, Eta, Failure, Host, Layer, MAX_QUEUED_IMAGES, MAX_WAITS, Node, NodeReport, Outcome, Pressure, Pull, PullId,
+        Report, Wait, Waited,
     },
     time::Timestamp,
 };
@@ -278,29 +279,6 @@ fn layers(attributes: &Attributes<'_>) -> Result<Vec<Layer>, Refusal> {
     states.end()?;
     [downloads, unpacks].into_iter().try_for_each(Intervals::end)?;
     Ok(layers)
-}
-
-/// Start, end and source of what happened to each layer.
-struct Intervals<'a> {
-    start: Column<'a>,
-    end: Column<'a>,
-    source: Words<'a, TimingSource>,
-}
-
-impl Intervals<'_> {
-    /// A time of 0 is not known.
-    #[inline]
-    fn next(&mut self) -> Result<Interval, Refusal> {
-        let known = |nanos: u64| (nanos != 0).then(|| Timestamp::from_nanos(nanos));
-        Ok(Interval { start: known(self.start.int()?), end: known(self.end.int()?), source: self.source.next()? })
-    }
-
-    /// There are no more.
-    fn end(self) -> Result<(), Refusal> {
-        self.start.end()?;
-        self.end.end()?;
-        self.source.end()
-    }
 }
 
 fn of_length<T>(count: usize, name: &'static str, list: Vec<T>) -> Result<Vec<T>, Refusal> {

@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use super::{
     MAX_ATTRIBUTES, MAX_BYTES, MAX_LAYERS, MAX_TEXT, Reason,
+    column::Column,
     reject::Refusal,
-    view::{Fields, Value, delimited, fields, repeated, whole_varint},
+    view::{Value, delimited, fields, repeated, whole_varint},
 };
 use crate::{pull::Percent, time::Timestamp};
 
@@ -158,8 +159,8 @@ impl<'a> Attributes<'a> {
     /// An array whose elements are read one by one; none if the attribute is absent.
     pub(super) fn column(&self, name: &'static str) -> Result<Column<'a>, Refusal> {
         match self.get(name) {
-            None => Ok(Column { name, values: fields(&[]) }),
-            Some(Any::Array(values)) => Ok(Column { name, values: fields(values) }),
+            None => Ok(Column::new(name, &[])),
+            Some(Any::Array(values)) => Ok(Column::new(name, values)),
             Some(Any::Text(_) | Any::Bool(_) | Any::Int(_) | Any::Other) => Err(Refusal::new(Reason::WrongType, name)),
         }
     }
@@ -181,103 +182,6 @@ impl<'a> Attributes<'a> {
             read.push(element(value)?);
         }
         Ok(read)
-    }
-}
-
-/// The elements of an `ArrayValue` (values = 1), where they lie: one for each layer.
-pub(super) struct Column<'a> {
-    pub(super) name: &'static str,
-    values: Fields<'a>,
-}
-
-impl<'a> Column<'a> {
-    /// A text, as the bytes it is.
-    #[inline]
-    pub(super) fn text(&mut self) -> Result<&'a [u8], Refusal> {
-        if let Some((text, rest)) = self.values.element(0x0a)
-            && let Some((text, [])) = delimited(text)
-        {
-            self.values = rest;
-            return Ok(text);
-        }
-        let Any::Text(text) = self.next()? else { return Err(Refusal::new(Reason::WrongType, self.name)) };
-        Ok(text)
-    }
-
-    #[inline]
-    pub(super) fn int(&mut self) -> Result<u64, Refusal> {
-        if let Some((number, rest)) = self.values.element(0x18)
-            && let Some(number) = whole_varint(number)
-        {
-            self.values = rest;
-            return Ok(number);
-        }
-        int(self.name, self.next()?)
-    }
-
-    #[inline]
-    pub(super) fn boolean(&mut self) -> Result<bool, Refusal> {
-        if let Some(([flag @ ..0x80], rest)) = self.values.element(0x10) {
-            self.values = rest;
-            return Ok(*flag != 0);
-        }
-        boolean(self.name, self.next()?)
-    }
-
-    /// Whatever comes, written in whatever way.
-    #[cold]
-    fn next(&mut self) -> Result<Any<'a>, Refusal> {
-        match self.values.next() {
-            Some(Ok((1, Value::Bytes(value)))) => Any::read(value).ok_or(malformed(self.name)),
-            Some(_) => Err(malformed(self.name)),
-            None => Err(Refusal::new(Reason::UnequalLengths, self.name)),
-        }
-    }
-
-    /// How many there are, within the bound for layers.
-    pub(super) fn length(&self) -> Result<usize, Refusal> {
-        let length = self.values.clone().count();
-        (length <= MAX_LAYERS).then_some(length).ok_or(Refusal::new(Reason::TooManyLayers, self.name))
-    }
-
-    /// There are no more.
-    pub(super) fn end(self) -> Result<(), Refusal> {
-        self.values.is_empty().then_some(()).ok_or(Refusal::new(Reason::UnequalLengths, self.name))
-    }
-}
-
-/// A [`Column`] of words that nearly always are the same as the word before.
-pub(super) struct Words<'a, T> {
-    column: Column<'a>,
-    last: Option<(&'a [u8], T)>,
-    reason: Reason,
-}
-
-impl<'a, T: FromStr + Clone> Words<'a, T> {
-    /// Words of which one that is not known is refused for this reason.
-    pub(super) fn new(column: Column<'a>, reason: Reason) -> Self {
-        Self { column, last: None, reason }
-    }
-
-    #[inline]
-    pub(super) fn next(&mut self) -> Result<T, Refusal> {
-        let said = self.column.text()?;
-        match &self.last {
-            Some((last, word)) if *last == said => Ok(word.clone()),
-            Some(_) | None => self.learn(said),
-        }
-    }
-
-    /// There are no more.
-    pub(super) fn end(self) -> Result<(), Refusal> {
-        self.column.end()
-    }
-
-    fn learn(&mut self, said: &'a [u8]) -> Result<T, Refusal> {
-        let name = self.column.name;
-        let word: T = utf8(name, said)?.parse().map_err(|_| Refusal::new(self.reason, name))?;
-        self.last = Some((said, word.clone()));
-        Ok(word)
     }
 }
 
