@@ -97,9 +97,14 @@ fn play(terminal: &Terminal, stage: &Stage<'_>, scene: &Scene, size: Size) -> an
         }
         Behind::Cluster => (None, scene.words.to_owned(), format!("PULLTRACE_SERVER={server}")),
     };
+    // A cluster has something to show when what takes longest has come: that a pull stalls.
+    let before = match scene.behind {
+        Behind::Engine(_) => String::new(),
+        Behind::Cluster => format!("until env {env} '{}' ls | grep -q ^stalled; do sleep 1; done; ", program.display()),
+    };
     // As someone would type it, and the prompt again when it has ended.
     let script = format!(
-        "printf '$ {shown}pulltrace {words}\\n'; env {env} {vars} '{program}' {words}; printf '$ '; read _",
+        "{before}printf '$ {shown}pulltrace {words}\\n'; env {env} {vars} '{program}' {words}; printf '$ '; read _",
         shown = scene.vars.iter().map(|var| format!("{var} ")).collect::<String>(),
         vars = scene.vars.join(" "),
         program = program.display(),

@@ -169,6 +169,6 @@ pub(super) const SCENES: &[Scene] = &[
         vars: &[],
         words: "why -n data warehouse-7d4f8b6c9-00003-0",
         keys: &[],
-        moment: &["hint", "evidence"],
+        moment: &["hint"],
     },
 ];
