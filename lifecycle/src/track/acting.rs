@@ -58,7 +58,7 @@ impl Tracker {
             let Record { key, name, at, found, .. } = record;
             let has_room = self.watched.len() < MAX_WATCHED;
             let empty = self.watched.values_mut().filter(|w| w.key.namespace == key.namespace && w.ended_empty_after(at));
-            match (empty.min_by_key(|w| w.created_at()), found) {
+            match (empty.min_by_key(|w| (w.gone_at(), w.created_at())), found) {
                 (Some(empty), Found::Here(record)) => empty.adopt(ImageRecord { updated_at: at, ..record }, now),
                 (Some(empty), Found::Gone) if name.tag().is_some() => empty.adopt_name(name, at),
                 (None, Found::Here(_)) if !has_room => self.refused += 1,

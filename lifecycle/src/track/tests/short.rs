@@ -165,3 +165,57 @@ fn a_pull_whose_image_is_removed_at_once_is_ready_by_the_event_of_its_record() {
     assert_eq!(play.last().image.as_ref().map(ToString::to_string).as_deref(), Some("q.io/a:v1"));
     assert!(play.told.iter().all(|pull| pull.id == play.last().id), "it is one pull, not two");
 }
+
+#[test]
+fn of_pulls_that_showed_nothing_the_one_whose_lease_went_first_wrote_the_first_record() {
+    let mut play = Play::new();
+    let begin = play.now;
+    let of = |id: &str, at| Lease { id: id.into(), ..lease(after(begin, at), Vec::new()) };
+    let recorded = |play: &mut Play, name: &str| {
+        play.see(Seen::Event(Event { namespace: NS.into(), at: play.now, what: Happening::ImageRecorded(name.into()) }));
+    };
+    let written = |name: &str| {
+        let at = after(begin, if name.contains("quick") { 130 } else { 200 });
+        ImageRecord { name: name.parse().ok(), created_at: begin.before(Duration::from_secs(2)), ..record(at) }
+    };
+    let answer = |subject: &Subject| match subject {
+        Subject::ImageNamed(name) => Answer::Images(vec![written(name)]),
+        Subject::ImagesOf(_) => Answer::Images(vec![written("q.io/a:quick"), written("q.io/a:slow")]),
+        Subject::Content(_) => {
+            let long_ago = begin.before(Duration::from_secs(3));
+            Answer::Content(Some(ContentFacts {
+                created_at: long_ago,
+                labelled_at: begin,
+                size: 300,
+                has_children: true,
+                sources: vec![ImageRef::repository_only("q.io", "a").unwrap()],
+            }))
+        }
+        Subject::Blob(_) | Subject::Snapshot { .. } => answers(begin)(subject),
+    };
+    play.survey(vec![of("slow", 0)], Vec::new());
+    play.wait(100);
+    play.survey(vec![of("slow", 0), of("quick", 100)], Vec::new());
+    play.wait(30);
+    recorded(&mut play, "q.io/a:quick");
+    play.wait(2);
+    play.survey(vec![of("slow", 0)], Vec::new());
+    play.wait(68);
+    recorded(&mut play, "q.io/a:slow");
+    play.wait(2);
+    for _ in 0..12 {
+        play.survey(Vec::new(), Vec::new());
+        play.answer(answer);
+        play.wait(400);
+    }
+    let started = |name: &str| {
+        let is_it = |pull: &&Pull| pull.image.as_ref().is_some_and(|image| image.to_string().contains(name));
+        play.told.iter().rfind(is_it).map(|pull| (pull.started_at, pull.ending.as_ref().map(|end| end.outcome.clone())))
+    };
+    assert_eq!(started("quick"), Some((after(begin, 100), Some(Outcome::Ready))), "{:?}", play.told);
+    assert_eq!(started("slow"), Some((after(begin, 0), Some(Outcome::Ready))), "{:?}", play.told);
+}
+
+fn after(begin: Timestamp, millis: u64) -> Timestamp {
+    begin + Duration::from_millis(millis)
+}
