@@ -10,6 +10,7 @@
 //! can be set.
 
 mod auth;
+mod census;
 pub mod config;
 mod event_log;
 mod files;

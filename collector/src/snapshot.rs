@@ -23,6 +23,8 @@ use lifecycle::{
 };
 use serde_json::value::RawValue;
 
+use crate::census::Census;
+
 /// Removals that are remembered for readers who come back. Older ones make a cursor too old to resume from.
 pub(crate) const MAX_TOMBSTONES: usize = 65_536;
 
@@ -44,6 +46,8 @@ pub(crate) struct Snapshot {
     pub(crate) long_running: Arc<[PullId]>,
     /// Nodes of which no new pull is taken for now.
     pub(crate) crowded: Arc<BTreeSet<NodeName>>,
+    /// All pulls, counted.
+    pub(crate) census: Census,
     /// Pods that wait for images, or did lately.
     pods: OrdMap<PodKey, Arc<PodStatus>>,
     rows: OrdMap<PullId, Arc<Row>>,
@@ -191,6 +195,8 @@ impl Snapshot {
         if row.is_urgent() {
             self.urgent = self.revision;
         }
+        before.iter().for_each(|before| self.census.remove(&before.view));
+        self.census.add(&row.view);
         self.changed.insert(row.revision, Step::Row(row.clone()));
         self.rows.insert(row.view.id(), row);
     }
@@ -200,6 +206,7 @@ impl Snapshot {
         let Some(row) = self.rows.remove(&id) else { return };
         self.revision += 1;
         self.urgent = self.revision;
+        self.census.remove(&row.view);
         self.changed.remove(&row.revision);
         self.changed.remove(&row.started);
         self.newest.remove(&row.place());

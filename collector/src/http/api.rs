@@ -18,7 +18,10 @@ use super::{
     answer::written,
     query::{Asked, Question, Wanted, cursor_behind},
 };
-use crate::snapshot::{Row, Snapshot};
+use crate::{
+    census::Census,
+    snapshot::{Row, Snapshot},
+};
 
 #[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,7 +52,7 @@ pub(super) struct NodeList<'a> {
 }
 
 /// All of it in a few numbers.
-#[derive(Default, JsonSchema, Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Summary {
     /// Pulls in memory.
@@ -136,32 +139,21 @@ fn pods_of<'a>(pull: &PullStatus, snapshot: &'a Snapshot) -> Vec<&'a PodStatus> 
 
 impl Summary {
     fn of(snapshot: &Snapshot) -> Self {
-        let mut sum = Self {
+        let Census { pulls, active, stalled, stale, ready, failed, canceled, lost, bytes_per_sec } = snapshot.census;
+        Self {
+            pulls,
+            active,
+            stalled,
+            stale,
+            ready,
+            failed,
+            canceled,
+            lost,
+            bytes_per_sec,
             nodes: snapshot.nodes.len(),
             nodes_connected: snapshot.nodes.iter().filter(|node| node.connected).count(),
             pods_waiting: snapshot.pods().filter(|pod| is_waiting(pod)).count(),
-            ..Self::default()
-        };
-        for row in snapshot.newest(None) {
-            let pull = &row.view;
-            let outcome = pull.outcome();
-            let is_running = outcome.is_none();
-            sum.pulls += 1;
-            sum.active += usize::from(is_running);
-            sum.stalled += usize::from(is_running && pull.is_stalled());
-            sum.stale += usize::from(pull.is_stale());
-            sum.bytes_per_sec += pull.bytes_per_sec().filter(|_| is_running).unwrap_or(0);
-            let outcomes = [
-                ("ready", &mut sum.ready),
-                ("failed", &mut sum.failed),
-                ("canceled", &mut sum.canceled),
-                ("lost", &mut sum.lost),
-            ];
-            for (word, count) in outcomes {
-                *count += usize::from(outcome == Some(word));
-            }
         }
-        sum
     }
 }
 

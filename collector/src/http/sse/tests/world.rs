@@ -12,7 +12,7 @@ use lifecycle::{
     time::Timestamp,
 };
 
-use crate::{http::sse::beat::Beat, snapshot::Snapshot};
+use crate::{census::Census, http::sse::beat::Beat, snapshot::Snapshot};
 
 /// Pulls that run at a time.
 const RUNNING: usize = 60;
@@ -99,6 +99,9 @@ impl World {
         for report in std::mem::take(&mut self.under_way) {
             self.arrive(report);
         }
+        let mut counted = Census::default();
+        self.snapshot.newest(None).for_each(|row| counted.add(&row.view));
+        assert_eq!(self.snapshot.census, counted, "what was counted on the way is what is there");
         self.beat()
     }
 
