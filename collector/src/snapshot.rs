@@ -7,6 +7,7 @@ use std::{
     cmp::Reverse,
     collections::BTreeSet,
     fmt,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     ops::Bound,
     str::FromStr,
     sync::{Arc, OnceLock},
@@ -52,6 +53,8 @@ pub(crate) struct Snapshot {
     pods: OrdMap<PodKey, Arc<PodStatus>>,
     rows: OrdMap<PullId, Arc<Row>>,
     newest: OrdSet<Newest>,
+    /// The same for each [kin](Row::kin), behind a mark that comes before them.
+    akin: OrdSet<(u64, Option<Newest>)>,
     changed: OrdMap<u64, Step>,
     removals: OrdSet<u64>,
     /// Removals up to this revision are forgotten.
@@ -71,6 +74,8 @@ pub(crate) struct Row {
     pub(crate) number: u64,
     /// The state.
     pub(crate) view: PullView,
+    /// What pulls of one repository on one node have in common; `None` while the image has no name.
+    kin: Option<u64>,
     /// When the collector learned it.
     pub(crate) at: Timestamp,
     /// Revision at which the pull appeared.
@@ -135,6 +140,12 @@ impl Snapshot {
         self.newest.range((from, Bound::Unbounded)).filter_map(|(_, id)| self.rows.get(id))
     }
 
+    /// The pulls of the same repository on the same node as this one, which is among them, newest first; hardly ever others too.
+    pub(crate) fn akin(&self, row: &Row) -> impl Iterator<Item = &Arc<Row>> {
+        let of_kin = row.kin.into_iter().flat_map(|kin| self.akin.range((kin, None)..).take_while(move |(of, _)| *of == kin));
+        of_kin.filter_map(|(_, place)| self.rows.get(&place.as_ref()?.1))
+    }
+
     /// The pods that wait for images, or did lately, by namespace and name.
     pub(crate) fn pods(&self) -> impl Iterator<Item = &Arc<PodStatus>> {
         self.pods.values()
@@ -188,9 +199,10 @@ impl Snapshot {
                 self.changed.insert(started, Step::Started(row.view.id()));
             }
         }
-        if before.as_ref().is_none_or(|before| before.place() != row.place()) {
-            before.iter().for_each(|before| _ = self.newest.remove(&before.place()));
+        if before.as_ref().is_none_or(|before| (before.place(), before.kin) != (row.place(), row.kin)) {
+            before.iter().for_each(|before| self.unlist(before));
             self.newest.insert(row.place());
+            row.kin.into_iter().for_each(|kin| _ = self.akin.insert((kin, Some(row.place()))));
         }
         if row.is_urgent() {
             self.urgent = self.revision;
@@ -209,7 +221,7 @@ impl Snapshot {
         self.census.remove(&row.view);
         self.changed.remove(&row.revision);
         self.changed.remove(&row.started);
-        self.newest.remove(&row.place());
+        self.unlist(&row);
         self.changed.insert(self.revision, Step::Removed(id));
         self.removals.insert(self.revision);
         if self.removals.len() > self.remembered
@@ -218,6 +230,11 @@ impl Snapshot {
             self.changed.remove(&oldest);
             self.forgotten = oldest;
         }
+    }
+
+    fn unlist(&mut self, row: &Row) {
+        self.newest.remove(&row.place());
+        row.kin.into_iter().for_each(|kin| _ = self.akin.remove(&(kin, Some(row.place()))));
     }
 }
 
@@ -235,6 +252,7 @@ impl Row {
             ended: (!running).then(|| ended_before.unwrap_or(revision)),
             shaped: same_shape.map_or(revision, |b| b.shaped),
             layers: mark_layers(&view, revision, before),
+            kin: kin_of(&view),
             view,
             sentence: OnceLock::new(),
             status: OnceLock::new(),
@@ -335,6 +353,13 @@ impl Row {
             [started, progress, completed].into_iter().flatten().map(move |kind| (kind, Some(layer)))
         })
     }
+}
+
+fn kin_of(view: &PullView) -> Option<u64> {
+    let image = view.image()?;
+    let mut hasher = DefaultHasher::new();
+    (view.node().as_str(), image.registry_host(), image.repository()).hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 fn mark_layers(view: &PullView, revision: u64, before: Option<&Row>) -> Box<[LayerMarks]> {

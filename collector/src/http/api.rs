@@ -112,7 +112,7 @@ pub(super) async fn pull(
             let images = row.view.image().zip(other.view.image());
             row.view.node() == other.view.node() && images.is_some_and(|(one, other)| one.is_same_repository(other))
         };
-        let attempts = attempts(pull, snapshot.newest(None).filter(|other| same(other)).map(|other| other.status()));
+        let attempts = attempts(pull, snapshot.akin(row).filter(|other| same(other)).map(|other| other.status()));
         written(&PullDetail { pull, attempts, timeline: timeline(pull, pods_of(pull, snapshot)) })
     })
     .await

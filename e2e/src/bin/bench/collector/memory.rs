@@ -34,9 +34,13 @@ pub(super) fn measure(seconds: u64) -> Vec<Line> {
     let text = ask(&metrics, scrape);
     let series = text.lines().filter(|line| !line.starts_with('#')).count() as f64;
     lines.push(Line::most("series of a scrape", "", series, 300.0, 200.0));
+    let newest = ask(&api, "/api/v1/pulls?limit=1&layers=false");
+    let id = newest.split("\"id\":\"").nth(1).and_then(|rest| rest.get(..32)).expect("a pull has an id");
+    let one = format!("/api/v1/pulls/{id}");
     for (name, address, path, gate, aim) in [
         ("a scrape", &metrics, scrape, 10.0, 2.0),
         ("GET /api/v1/pulls (100 of them)", &api, "/api/v1/pulls?limit=100", 10.0, 2.0),
+        ("GET /api/v1/pulls/{id}", &api, &one, 10.0, 2.0),
         ("GET /api/v1/summary", &api, "/api/v1/summary", 10.0, 2.0),
     ] {
         let cost = median(|| cpu_each(collector.pid(), QUESTIONS, || questions(address, path)));
