@@ -252,7 +252,7 @@ impl Row {
             ended: (!running).then(|| ended_before.unwrap_or(revision)),
             shaped: same_shape.map_or(revision, |b| b.shaped),
             layers: mark_layers(&view, revision, before),
-            kin: kin_of(&view),
+            kin: same_shape.map_or_else(|| kin_of(&view), |before| before.kin),
             view,
             sentence: OnceLock::new(),
             status: OnceLock::new(),
